@@ -1,0 +1,42 @@
+/** The whole of a steward.yaml. Every reader of a foreign format answers in this shape, so one path leads on from here. */
+import { type Static, Type } from 'typebox';
+import { serviceShape } from './service.ts';
+import { gatewayShape, siteShape, upstreamShape } from './site.ts';
+import { closed, size } from './vocabulary.ts';
+
+const secretShape = closed(
+  {
+    file: Type.Optional(Type.String({ description: 'file that holds it, relative to this one; a last newline is taken off' })),
+    env: Type.Optional(Type.String({ description: "variable of Steward's own environment that holds it" })),
+  },
+  'Where a secret is read from: exactly one of file, env. Its value is never printed.',
+);
+
+export const fileShape = closed(
+  {
+    $schema: Type.Optional(Type.String({ description: 'for editors' })),
+    name: Type.Optional(Type.String({ description: 'Name of this system in messages.' })),
+    include: Type.Optional(Type.Array(Type.String(), { description: 'More files, with * and ? and **, relative to this one; steward.yaml, supervisord, nginx and Apache files alike.' })),
+    env: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), { description: 'Environment of all services of this file.' })),
+    envFile: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Files of NAME=value lines for all services of this file.' })),
+    secrets: Type.Optional(Type.Record(Type.String(), secretShape, { description: 'Secrets by name, used as {{secret.NAME}} in env.' })),
+    defaults: Type.Optional(Type.Partial(serviceShape, { additionalProperties: false, description: 'Values for all services of this file that do not set them.' })),
+    logs: Type.Optional(
+      closed(
+        {
+          maxSize: Type.Optional(size('rotate a log when larger; 0 never rotates', '50MB')),
+          keep: Type.Optional(Type.Integer({ minimum: 0, description: 'rotated files kept per log. Default: 10.' })),
+        },
+        'Logs of all services of this file.',
+      ),
+    ),
+    services: Type.Optional(Type.Record(Type.String(), serviceShape, { description: 'Programs to keep running, by name.' })),
+    upstreams: Type.Optional(Type.Record(Type.String(), upstreamShape, { description: 'Servers Steward does not run itself, by name.' })),
+    sites: Type.Optional(Type.Array(siteShape, { description: 'What is served under which host names.' })),
+    gateway: Type.Optional(gatewayShape),
+  },
+  "Steward's configuration.",
+);
+
+/** A file as written: a steward.yaml, or what a foreign file amounts to. */
+export type FileSource = Static<typeof fileShape>;

@@ -1,0 +1,71 @@
+/**
+ * The journal: every state change is a fact with its cause. Facts have a growing number, their cursor; a reader that
+ * remembers it goes on where it stopped, over restarts of the daemon too.
+ */
+import type { Fact } from '@steward/sdk/contract/facts';
+import type { Store } from './store/store.ts';
+
+/** What somebody states; number and time are added here. */
+export type Statement = Omit<Fact, 'cursor' | 'at'>;
+
+export interface Journal {
+  record(statement: Statement): void;
+  /** Facts after `cursor`, oldest first, at most `limit`. */
+  since(cursor: number, limit: number): Fact[];
+  /** The last `count` facts, oldest first. */
+  last(count: number): Fact[];
+  /** Calls back with each fact from now on; the function given back ends that. */
+  follow(listener: (fact: Fact) => void): () => void;
+}
+
+/** Facts kept; older ones go. About 20 MB of disk. */
+const kept = 100_000;
+const pruneEvery = 1000;
+
+interface Row {
+  readonly seq: number;
+  readonly at_ms: number;
+  readonly type: string;
+  readonly subject: string;
+  readonly data: string;
+}
+
+const fromRow = ({ seq, at_ms, type, subject, data }: Row): Fact => ({
+  cursor: seq,
+  at: new Date(at_ms).toISOString(),
+  type: type as Fact['type'],
+  subject,
+  ...(JSON.parse(data) as Pick<Fact, 'message' | 'data'>),
+});
+
+/** `onError` hears of a store that cannot be written (a full disk): the fact still reaches listeners. */
+export function createJournal(store: Store, now: () => number, onError: (error: Error) => void): Journal {
+  const listeners = new Set<(fact: Fact) => void>();
+  const [newest] = store.all<{ seq: number | null }>('select max(seq) as seq from fact');
+  let cursor = newest?.seq ?? 0;
+
+  function save(fact: Fact, atMs: number): void {
+    try {
+      const data = JSON.stringify({ message: fact.message, data: fact.data });
+      store.run('insert into fact (seq, at_ms, type, subject, data) values (?, ?, ?, ?, ?)', fact.cursor, atMs, fact.type, fact.subject, data);
+      if (fact.cursor % pruneEvery === 0) store.run('delete from fact where seq <= ?', fact.cursor - kept);
+    } catch (error) {
+      onError(error as Error);
+    }
+  }
+
+  return {
+    record(statement) {
+      const atMs = now();
+      const fact: Fact = { cursor: ++cursor, at: new Date(atMs).toISOString(), ...statement };
+      save(fact, atMs);
+      for (const listener of [...listeners]) listener(fact);
+    },
+    since: (from, limit) => store.all<Row>('select * from fact where seq > ? order by seq limit ?', from, limit).map(fromRow),
+    last: (count) => store.all<Row>('select * from (select * from fact order by seq desc limit ?) order by seq', count).map(fromRow),
+    follow(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+}

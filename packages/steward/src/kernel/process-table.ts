@@ -1,0 +1,74 @@
+/** What /proc knows of processes: who is who, exactly. A process is named by its pid and its start time together. */
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** `start` is in clock ticks since boot: a reused pid has another one. */
+export interface ProcessId {
+  readonly pid: number;
+  readonly start: number;
+}
+
+/** Fields of /proc/PID/stat after the command name, which may hold spaces and brackets itself. */
+function statFields(pid: number | 'self'): string[] | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return undefined;
+  }
+}
+
+/** The start time of a living process, undefined when there is none (a zombie counts as none). */
+export function startTimeOf(pid: number): number | undefined {
+  const fields = statFields(pid);
+  return fields === undefined || fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19]);
+}
+
+/** Whether exactly this process still runs. */
+export const isAlive = ({ pid, start }: ProcessId): boolean => startTimeOf(pid) === start;
+
+/** Changes with each boot, so that a pid and start time of an earlier one match nothing. */
+export function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+}
+
+/** The value of a variable in the environment a process was started with; undefined when unreadable or unset. */
+export function environmentOf(pid: number, name: string): string | undefined {
+  try {
+    const entry = readFileSync(`/proc/${pid}/environ`, 'utf8')
+      .split('\0')
+      .find((text) => text.startsWith(`${name}=`));
+    return entry?.slice(name.length + 1);
+  } catch {
+    return undefined;
+  }
+}
+
+/** All pids of this moment. */
+export function livingPids(): number[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
+export interface Usage {
+  /** Seconds of processor time, user and system, of the process itself. */
+  readonly cpuSeconds: number;
+  readonly memoryBytes: number;
+}
+
+const ticksPerSecond = 100;
+const pageBytes = 4096;
+
+/** Processor time and resident memory of a process group, summed over its members. */
+export function groupUsage(groups: ReadonlySet<number>): Map<number, Usage> {
+  const sums = new Map<number, Usage>();
+  for (const pid of livingPids()) {
+    const fields = statFields(pid);
+    const group = Number(fields?.[2]);
+    if (fields === undefined || !groups.has(group)) continue;
+    const sum = sums.get(group) ?? { cpuSeconds: 0, memoryBytes: 0 };
+    sums.set(group, {
+      cpuSeconds: sum.cpuSeconds + (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
+      memoryBytes: sum.memoryBytes + Number(fields[21]) * pageBytes,
+    });
+  }
+  return sums;
+}

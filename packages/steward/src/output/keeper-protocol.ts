@@ -1,0 +1,54 @@
+/** What the daemon and the keeper say to each other: one JSON object a line, over two named pipes. Pure. */
+
+export interface OpenStream {
+  /** `instance` or `instance!err`. */
+  readonly id: string;
+  /** The named pipe it comes from. */
+  readonly pipe: string;
+  /** The log it goes to. */
+  readonly file: string;
+  readonly maxBytes: number;
+  readonly keep: number;
+}
+
+export type KeeperCommand =
+  | { readonly open: OpenStream }
+  | { readonly close: string }
+  | { readonly watch: { readonly pid: number; readonly start: number } }
+  /** Everything said and written before this is in the logs when `synced` with the same number comes back. */
+  | { readonly sync: number }
+  | { readonly stop: true };
+
+export type KeeperEvent =
+  | { readonly grown: readonly string[] }
+  /** `status` as wait(2) encodes it, when the kernel tells. */
+  | { readonly died: { readonly pid: number; readonly start: number; readonly status?: number | undefined } }
+  | { readonly trouble: { readonly id: string; readonly file: string; readonly errno: number } }
+  | { readonly recovered: { readonly id: string; readonly droppedBytes: number } }
+  | { readonly synced: number };
+
+/**
+ * Turns chunks of bytes into the objects they hold. A line that is no JSON is passed over: it is what a killed writer
+ * left; the next writer begins with a newline.
+ */
+export function createLineReader<T>(): (chunk: Uint8Array) => T[] {
+  const decoder = new TextDecoder();
+  let rest = '';
+  return (chunk) => {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    return lines.flatMap((line) => {
+      try {
+        return line === '' ? [] : [JSON.parse(line) as T];
+      } catch {
+        return [];
+      }
+    });
+  };
+}
+
+export const createCommandReader = (): ((chunk: Uint8Array) => KeeperCommand[]) => createLineReader<KeeperCommand>();
+
+/** How a wait(2) status reads: an exit code or the number of the signal. */
+export const readWaitStatus = (status: number): { code: number | null; signal: number | null } =>
+  (status & 0x7f) === 0 ? { code: (status >> 8) & 0xff, signal: null } : { code: null, signal: status & 0x7f };

@@ -1,0 +1,228 @@
+/**
+ * The keeper: one small process that moves what services write from their pipes into their logs, and sees processes die.
+ * It outlives the daemon, so that services never wait for a reader and no line is lost while the daemon is away; it may
+ * be killed itself, since bytes wait in the pipe until they are in the file (see moveToFile).
+ *
+ *   service ──▶ pipes/web.out ──splice──▶ logs/web.log            one thread, one epoll, no copy through JavaScript
+ *   daemon  ──▶ keeper.in  {open} {close} {watch} {sync} {stop}   one JSON a line
+ *   daemon  ◀── keeper.out {grown} {died} {trouble} {synced}
+ *
+ * Started as `node keeper.ts FOLDER`; holds the lock FOLDER/keeper.lock, so there is never a second one.
+ */
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { createPoller, EAGAIN, growPipe, lockFile, makePipe, moveToFile, openProcess, waitStatusOf } from '../kernel/kernel.ts';
+import { startTimeOf } from '../kernel/process-table.ts';
+import { createCommandReader, type KeeperCommand, type KeeperEvent, type OpenStream } from './keeper-protocol.ts';
+import { openSink, type Scratch, type Sink } from './sink.ts';
+
+const folder = process.argv[2] ?? '.';
+const pipeBytes = 256 * 1024;
+/** The most one stream moves in a round, so that a flood in one does not starve the others. */
+const roundBytes = 1024 * 1024;
+/** Growth is told at most this often. */
+const tellEveryMs = 10;
+const retryEveryMs = 1000;
+/** How long a dead process's exit status is waited for (its parent has to reap it first). */
+const reapWaitMs = 100;
+
+interface Stream {
+  readonly spec: OpenStream;
+  readonly pipe: number;
+  readonly sink: Sink;
+  droppedBytes: number;
+}
+
+interface Watched {
+  readonly pid: number;
+  readonly start: number;
+  readonly pidfd: number;
+  diedAtMs: number;
+}
+
+const openAs = (name: string): number => {
+  makePipe(join(folder, name), 0o600);
+  const fd = openSync(join(folder, name), constants.O_RDWR | constants.O_NONBLOCK);
+  growPipe(fd, pipeBytes * 4);
+  return fd;
+};
+
+if (!lockFile(openSync(join(folder, 'keeper.lock'), 'w', 0o600))) process.exit(0);
+
+const commands = openAs('keeper.in');
+const events = openAs('keeper.out');
+makePipe(join(folder, 'keeper.scratch'), 0o600);
+const scratchPipe = openSync(join(folder, 'keeper.scratch'), constants.O_RDWR | constants.O_NONBLOCK);
+growPipe(scratchPipe, pipeBytes);
+const scratch: Scratch = { pipe: scratchPipe, buffer: Buffer.alloc(pipeBytes) };
+const nowhere = openSync('/dev/null', 'w');
+const poller = createPoller();
+poller.add(commands);
+
+const streams = new Map<string, Stream>();
+const byPipe = new Map<number, Stream>();
+const sinks = new Map<string, { sink: Sink; users: number }>();
+const watched = new Map<number, Watched>();
+const grown = new Set<Stream>();
+const reaping = new Set<Watched>();
+let toldAt = 0;
+let stopping = false;
+
+/** Tells the daemon; what does not fit into the pipe while it is away is dropped: it asks again when it comes back. */
+function tell(event: KeeperEvent): void {
+  try {
+    writeSync(events, `${JSON.stringify(event)}\n`);
+  } catch {}
+}
+
+function sinkOf(spec: OpenStream): Sink {
+  const shared = sinks.get(spec.file);
+  if (shared !== undefined) {
+    shared.users += 1;
+    shared.sink.retune(spec);
+    return shared.sink;
+  }
+  const sink = openSink(spec, folder, scratch);
+  sinks.set(spec.file, { sink, users: 1 });
+  return sink;
+}
+
+function openStream(spec: OpenStream): void {
+  const present = streams.get(spec.id);
+  if (present?.spec.file === spec.file && present.spec.pipe === spec.pipe) return present.sink.retune(spec);
+  if (present !== undefined) closeStream(spec.id);
+  const pipe = openSync(spec.pipe, constants.O_RDWR | constants.O_NONBLOCK);
+  growPipe(pipe, pipeBytes);
+  const stream: Stream = { spec, pipe, sink: sinkOf(spec), droppedBytes: 0 };
+  streams.set(spec.id, stream);
+  byPipe.set(pipe, stream);
+  poller.add(pipe);
+}
+
+function closeStream(id: string): void {
+  const stream = streams.get(id);
+  if (stream === undefined) return;
+  while (drain(stream) > 0);
+  streams.delete(id);
+  byPipe.delete(stream.pipe);
+  grown.delete(stream);
+  poller.remove(stream.pipe);
+  closeSync(stream.pipe);
+  const shared = sinks.get(stream.spec.file);
+  if (shared === undefined || --shared.users > 0) return;
+  shared.sink.close();
+  sinks.delete(stream.spec.file);
+}
+
+/** A service must not stand still because its log cannot be written: what it says now is counted and told, not kept. */
+function drop(stream: Stream, errno: number): number {
+  const dropped = Math.max(0, moveToFile(stream.pipe, nowhere, 0, roundBytes));
+  if (stream.droppedBytes === 0) tell({ trouble: { id: stream.spec.id, file: stream.spec.file, errno: -errno } });
+  stream.droppedBytes += dropped;
+  return dropped;
+}
+
+function ownUp(stream: Stream, nowMs: number): void {
+  stream.sink.note(`[steward] ${stream.droppedBytes} bytes of output are missing here: the log could not be written`, nowMs);
+  tell({ recovered: { id: stream.spec.id, droppedBytes: stream.droppedBytes } });
+  stream.droppedBytes = 0;
+}
+
+/** Moves what is there; bytes moved or dropped, 0 when the pipe is empty. Never throws. */
+function drain(stream: Stream): number {
+  const nowMs = Date.now();
+  try {
+    const moved = stream.sink.take(stream.pipe, roundBytes, nowMs);
+    if (moved === -EAGAIN || moved === 0) return 0;
+    if (moved < 0) return drop(stream, moved);
+    grown.add(stream);
+    if (stream.droppedBytes > 0) ownUp(stream, nowMs);
+    return moved;
+  } catch (error) {
+    return drop(stream, -((error as { errno?: number }).errno ?? 5));
+  }
+}
+
+function watchProcess(pid: number, start: number): void {
+  const pidfd = openProcess(pid);
+  if (pidfd < 0 || startTimeOf(pid) !== start) {
+    if (pidfd >= 0) closeSync(pidfd);
+    return tell({ died: { pid, start } });
+  }
+  watched.set(pidfd, { pid, start, pidfd, diedAtMs: 0 });
+  poller.add(pidfd);
+}
+
+function sawDeath(process: Watched): void {
+  poller.remove(process.pidfd);
+  watched.delete(process.pidfd);
+  process.diedAtMs = Date.now();
+  reaping.add(process);
+}
+
+/** Tells deaths with the exit status as soon as it is known, or without it when nobody reaps. */
+function tellDeaths(nowMs: number): void {
+  for (const process of reaping) {
+    const status = waitStatusOf(process.pidfd);
+    if (status === undefined && nowMs - process.diedAtMs < reapWaitMs) continue;
+    reaping.delete(process);
+    closeSync(process.pidfd);
+    tell({ died: { pid: process.pid, start: process.start, status } });
+  }
+}
+
+function obey(command: KeeperCommand): void {
+  if ('open' in command) openStream(command.open);
+  else if ('close' in command) closeStream(command.close);
+  else if ('watch' in command) watchProcess(command.watch.pid, command.watch.start);
+  else if ('sync' in command) {
+    for (const stream of streams.values()) while (drain(stream) > 0);
+    tellGrowth(Date.now());
+    tell({ synced: command.sync });
+  } else stopping = true;
+}
+
+const commandReader = createCommandReader();
+const commandBuffer = Buffer.alloc(65536);
+
+function readCommands(): void {
+  let count = 0;
+  try {
+    count = readSync(commands, commandBuffer, 0, commandBuffer.length, null);
+  } catch {}
+  for (const command of commandReader(commandBuffer.subarray(0, count))) {
+    try {
+      obey(command);
+    } catch (error) {
+      const id = 'open' in command ? command.open.id : '';
+      tell({ trouble: { id, file: 'open' in command ? command.open.file : '', errno: -((error as { errno?: number }).errno ?? -5) } });
+    }
+  }
+}
+
+function tellGrowth(nowMs: number): void {
+  toldAt = nowMs;
+  if (grown.size === 0) return;
+  tell({ grown: [...grown].map(({ spec }) => spec.id) });
+  grown.clear();
+}
+
+const patience = (): number => (reaping.size > 0 ? 2 : grown.size > 0 ? tellEveryMs : retryEveryMs * 10);
+
+process.on('SIGTERM', () => {});
+while (!stopping) {
+  for (const fd of poller.wait(patience())) {
+    const stream = byPipe.get(fd);
+    if (stream !== undefined) drain(stream);
+    else if (fd === commands) readCommands();
+    else {
+      const process = watched.get(fd);
+      if (process !== undefined) sawDeath(process);
+    }
+  }
+  const nowMs = Date.now();
+  if (reaping.size > 0) tellDeaths(nowMs);
+  if (grown.size > 0 && nowMs - toldAt >= tellEveryMs) tellGrowth(nowMs);
+}
+for (const id of [...streams.keys()]) closeStream(id);
+process.exit(0);

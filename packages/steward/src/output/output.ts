@@ -1,0 +1,216 @@
+/**
+ * Output: what services say. Each stream of an instance is a named pipe; the keeper (keeper.ts) moves its bytes into the
+ * log; this door opens streams, hands out descriptors for new processes, reads logs back and tells when they grow.
+ *
+ *   open(stream) → pipe and log exist, the keeper moves         writer(id) → descriptor for a child's stdout
+ *   read(...), follow(...) → lines with times                   watch(process) → onDeath, for processes that are not our children
+ *
+ * The keeper outlives this process. When it dies itself, it is started again and told everything anew.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chownSync, closeSync, constants, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { EAGAIN, EEXIST, growPipe, lockFile, makePipe } from '../kernel/kernel.ts';
+import type { ProcessId } from '../kernel/process-table.ts';
+import { createLineReader, type KeeperCommand, type KeeperEvent, type OpenStream, readWaitStatus } from './keeper-protocol.ts';
+import { type LogLine, type Place, placeFor, readFrom, type Stretch } from './log-reader.ts';
+
+export type { LogLine, Place, Stretch };
+
+export interface StreamSpec {
+  /** Unique; `web` or `web!err`. */
+  readonly id: string;
+  /** Absolute path of the log. */
+  readonly file: string;
+  readonly maxBytes: number;
+  readonly keep: number;
+  /** Who may open the pipe again by /dev/stdout. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+}
+
+/** How a process ended; both null when nobody can know. */
+export interface ExitStatus {
+  readonly code: number | null;
+  readonly signal: number | null;
+}
+
+export interface OutputOptions {
+  /** Folder for pipes, indexes and the keeper's own files; made when missing. */
+  readonly folder: string;
+  readonly onGrowth: (ids: readonly string[]) => void;
+  readonly onDeath: (process: ProcessId, exit: ExitStatus) => void;
+  /** A log cannot be written (text says why), or can be again (text undefined, with what was dropped). */
+  readonly onTrouble: (id: string, trouble: { readonly text: string } | { readonly droppedBytes: number }) => void;
+}
+
+export interface Output {
+  open(stream: StreamSpec): void;
+  close(id: string): void;
+  /** A descriptor for a child's stdout or stderr; the caller closes it. @throws when the stream is not open. */
+  writer(id: string): number;
+  watch(process: ProcessId): void;
+  /** Resolves when all that was written before is in the logs. Gives up after 2 s without an answer. */
+  settle(): Promise<void>;
+  place(id: string, wanted: { lines: number } | { sinceMs: number }): Place | undefined;
+  read(id: string, place: Place | undefined, final: boolean): Stretch;
+  /** Lets go; `keeper: 'stop'` ends the keeper too, after the last byte. */
+  stop(keeper: 'stop' | 'leave'): Promise<void>;
+}
+
+const keeperFile = fileURLToPath(new URL(`keeper${extname(import.meta.url)}`, import.meta.url));
+const commandBytes = 1024 * 1024;
+const settleMs = 2000;
+/** How soon the death of a keeper that an earlier daemon started is noticed; our own tells at once. */
+const tendEveryMs = 500;
+
+/** Names made of an instance id must not leave their folder. */
+export const fileNameOf = (id: string): string => id.replaceAll(/[^A-Za-z0-9_.:@=+-]/g, (char) => `%${char.codePointAt(0)?.toString(16)}`).replace(/^\./, '%2e');
+
+function openPipe(path: string): number {
+  const made = makePipe(path, 0o600);
+  if (made < 0 && made !== -EEXIST) throw new Error(`cannot make the named pipe ${path}: errno ${-made}`);
+  return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+}
+
+/** @throws when the folder cannot be made or written. */
+export function createOutput(options: OutputOptions): Output {
+  const { folder } = options;
+  mkdirSync(join(folder, 'pipes'), { recursive: true, mode: 0o700 });
+  const streams = new Map<string, { spec: OpenStream; held: number }>();
+  const watches = new Map<number, ProcessId>();
+  const settling = new Map<number, () => void>();
+  let settled = Date.now(); // a number no earlier daemon is waiting for
+  let stopping = false;
+  let keeper: ChildProcess | undefined;
+
+  const commands = openPipe(join(folder, 'keeper.in'));
+  growPipe(commands, commandBytes);
+  const events = new Socket({ fd: openPipe(join(folder, 'keeper.out')), readable: true, writable: false });
+  let unsent = Buffer.from('\n');
+  let sender: NodeJS.Timeout | undefined;
+
+  /** Writes what is due; a full pipe (a keeper that is being started) is tried again shortly. */
+  function send(): void {
+    sender = undefined;
+    while (unsent.length > 0) {
+      try {
+        unsent = unsent.subarray(writeSync(commands, unsent));
+      } catch (error) {
+        if ((error as { errno?: number }).errno !== -EAGAIN) throw error;
+        sender ??= setTimeout(send, 5);
+        return;
+      }
+    }
+  }
+
+  function say(command: KeeperCommand): void {
+    unsent = Buffer.concat([unsent, Buffer.from(`${JSON.stringify(command)}\n`)]);
+    if (sender === undefined) send();
+  }
+
+  function hear(event: KeeperEvent): void {
+    if ('grown' in event) options.onGrowth(event.grown);
+    else if ('died' in event) {
+      const known = watches.get(event.died.pid);
+      if (known?.start !== event.died.start) return;
+      watches.delete(event.died.pid);
+      options.onDeath(known, event.died.status === undefined ? { code: null, signal: null } : readWaitStatus(event.died.status));
+    } else if ('trouble' in event) options.onTrouble(event.trouble.id, { text: `${event.trouble.file} cannot be written (errno ${event.trouble.errno})` });
+    else if ('recovered' in event) options.onTrouble(event.recovered.id, { droppedBytes: event.recovered.droppedBytes });
+    else settling.get(event.synced)?.();
+  }
+
+  const eventReader = createLineReader<KeeperEvent>();
+  events.on('data', (chunk) => eventReader(chunk as Buffer).forEach(hear));
+  events.on('error', () => {});
+
+  function startKeeper(): void {
+    const log = openSync(join(folder, 'keeper.log'), 'a', 0o600);
+    keeper = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', keeperFile, folder], { detached: true, stdio: ['ignore', log, log], env: {}, cwd: '/' });
+    closeSync(log);
+    keeper.unref();
+    const gone = (): void => {
+      keeper = undefined;
+      tend();
+    };
+    keeper.once('error', () => setTimeout(gone, tendEveryMs).unref());
+    keeper.once('exit', gone);
+    for (const { spec } of streams.values()) say({ open: spec });
+    for (const { pid, start } of watches.values()) say({ watch: { pid, start } });
+  }
+
+  /** Sees to it that a keeper runs: the lock tells, whoever started it. */
+  function tend(): void {
+    if (stopping || keeper !== undefined) return;
+    const lock = openSync(join(folder, 'keeper.lock'), 'w', 0o600);
+    const isFree = lockFile(lock);
+    closeSync(lock);
+    if (isFree) startKeeper();
+  }
+  tend();
+  const tending = setInterval(tend, tendEveryMs).unref();
+
+  const known = (id: string): { spec: OpenStream; held: number } => {
+    const stream = streams.get(id);
+    if (stream === undefined) throw new Error(`no output stream ${id}`);
+    return stream;
+  };
+
+  async function settle(): Promise<void> {
+    const number = ++settled;
+    say({ sync: number });
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, settleMs);
+      settling.set(number, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    settling.delete(number);
+  }
+
+  return {
+    open({ id, file, maxBytes, keep, owner }) {
+      const pipe = join(folder, 'pipes', fileNameOf(id));
+      const spec: OpenStream = { id, pipe, file, maxBytes, keep };
+      const before = streams.get(id);
+      const held = before?.held ?? openPipe(pipe);
+      if (owner !== undefined) chownSync(pipe, owner.uid, owner.gid);
+      streams.set(id, { spec, held });
+      if (JSON.stringify(before?.spec) !== JSON.stringify(spec)) say({ open: spec });
+    },
+    close(id) {
+      const stream = streams.get(id);
+      if (stream === undefined) return;
+      streams.delete(id);
+      say({ close: id });
+      settle().then(() => {
+        closeSync(stream.held);
+        if (!streams.has(id)) rmSync(stream.spec.pipe, { force: true });
+      });
+    },
+    writer: (id) => openSync(known(id).spec.pipe, constants.O_RDWR),
+    watch(process) {
+      watches.set(process.pid, process);
+      say({ watch: { pid: process.pid, start: process.start } });
+    },
+    settle,
+    place: (id, wanted) => placeFor(known(id).spec.file, folder, wanted),
+    read: (id, place, final) => readFrom(known(id).spec.file, folder, place, final),
+    async stop(mode) {
+      stopping = true;
+      clearInterval(tending);
+      if (mode === 'stop') {
+        await settle();
+        say({ stop: true });
+      }
+      clearTimeout(sender);
+      events.destroy();
+      closeSync(commands);
+      for (const { held } of streams.values()) closeSync(held);
+      streams.clear();
+    },
+  };
+}

@@ -47,7 +47,14 @@ export function createJournal(store: Store, now: () => number, onError: (error: 
   function save(fact: Fact, atMs: number): void {
     try {
       const data = JSON.stringify({ message: fact.message, data: fact.data });
-      store.run('insert into fact (seq, at_ms, type, subject, data) values (?, ?, ?, ?, ?)', fact.cursor, atMs, fact.type, fact.subject, data);
+      store.run(
+        'insert into fact (seq, at_ms, type, subject, data) values (?, ?, ?, ?, ?)',
+        fact.cursor,
+        atMs,
+        fact.type,
+        fact.subject,
+        data,
+      );
       if (fact.cursor % pruneEvery === 0) store.run('delete from fact where seq <= ?', fact.cursor - kept);
     } catch (error) {
       onError(error as Error);

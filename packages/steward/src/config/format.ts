@@ -1,6 +1,7 @@
 /** What every reader of a file format takes and gives back. A reader is pure: files and environment come in as values. */
-import type { FileSource } from './sections/file.ts';
+
 import type { Origins, Problem, Source } from './problem.ts';
+import type { FileSource } from './sections/file.ts';
 
 /** What a file may ask of its surroundings while it is read. */
 export interface Surroundings {

@@ -51,7 +51,9 @@ export interface InstanceSpec {
 }
 
 /** Where an instance can be reached. */
-export type Endpoint = { readonly kind: 'unix'; readonly path: string; /** made by Steward, which removes it too */ readonly owned: boolean } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+export type Endpoint =
+  | { readonly kind: 'unix'; readonly path: string /** made by Steward, which removes it too */; readonly owned: boolean }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
 
 export type ReadySpec = {
   readonly timeoutMs: number;
@@ -67,7 +69,15 @@ export type ReadySpec = {
 
 export type BackoffSpec =
   | { readonly kind: 'linear' }
-  | { readonly kind: 'exponential'; readonly firstMs: number; readonly baseMs: number; readonly factor: number; readonly maxMs: number; readonly jitter: number; readonly resetAfterMs: number };
+  | {
+      readonly kind: 'exponential';
+      readonly firstMs: number;
+      readonly baseMs: number;
+      readonly factor: number;
+      readonly maxMs: number;
+      readonly jitter: number;
+      readonly resetAfterMs: number;
+    };
 
 export interface StopSpec {
   readonly signal: SignalName;
@@ -133,12 +143,18 @@ export type PathMatch =
   | { readonly kind: 'exact'; readonly path: string }
   | { readonly kind: 'regex'; readonly pattern: string; readonly anyCase: boolean };
 
-export type RouteAction = ProxyAction | FilesAction | { readonly kind: 'redirect'; readonly to: string; readonly status: number } | { readonly kind: 'respond'; readonly status: number; readonly body: string };
+export type RouteAction =
+  | ProxyAction
+  | FilesAction
+  | { readonly kind: 'redirect'; readonly to: string; readonly status: number }
+  | { readonly kind: 'respond'; readonly status: number; readonly body: string };
 
 export interface ProxyAction {
   readonly kind: 'proxy';
   /** The instances of a service, or fixed servers under a name of their own. */
-  readonly target: { readonly kind: 'service'; readonly service: string } | { readonly kind: 'servers'; readonly name: string; readonly servers: readonly ServerSpec[] };
+  readonly target:
+    | { readonly kind: 'service'; readonly service: string }
+    | { readonly kind: 'servers'; readonly name: string; readonly servers: readonly ServerSpec[] };
   readonly scheme: 'http' | 'https';
   readonly upstreamPath?: string;
   readonly setHeaders: Readonly<Record<string, string>>;
@@ -170,4 +186,6 @@ export interface ServerSpec {
   readonly down: boolean;
 }
 
-export type Address = { readonly kind: 'unix'; readonly path: string } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+export type Address =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };

@@ -48,13 +48,11 @@ export function originOf(origins: Origins, pointer: string): Position | undefine
 export const pointerStep = (key: string | number): string => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`;
 
 const order = (a: Problem, b: Problem): number =>
-  (a.at?.file ?? '').localeCompare(b.at?.file ?? '') ||
-  (a.at?.line ?? 0) - (b.at?.line ?? 0) ||
-  (a.at?.column ?? 0) - (b.at?.column ?? 0);
+  (a.at?.file ?? '').localeCompare(b.at?.file ?? '') || (a.at?.line ?? 0) - (b.at?.line ?? 0) || (a.at?.column ?? 0) - (b.at?.column ?? 0);
 
 /** A code frame: the line with a marker under the offending text. Tabs count as one column, as in the position. */
-function frame(at: Position, text: string): string[] {
-  const line = text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/)[at.line - 1];
+function frame(at: Position, lines: readonly string[]): string[] {
+  const line = lines[at.line - 1];
   if (line === undefined || line.length > 400) return [];
   const number = String(at.line);
   const marks = '^'.repeat(Math.max(1, Math.min(at.length, line.length - at.column + 1)));
@@ -62,19 +60,22 @@ function frame(at: Position, text: string): string[] {
   return [`  ${number} | ${line}`, `  ${' '.repeat(number.length)} | ${lead}${marks}`];
 }
 
-function formatOne(problem: Problem, textOf: ReadonlyMap<string, string>): string {
+function formatOne(problem: Problem, linesOf: ReadonlyMap<string, readonly string[]>): string {
   const { at, severity, message, hint, code } = problem;
   const where = at === undefined ? '' : `${at.file}:${at.line}:${at.column}  `;
   const kind = severity === 'error' ? '' : `${severity}: `;
-  const text = at === undefined ? undefined : textOf.get(at.file);
+  const lines = at === undefined ? undefined : linesOf.get(at.file);
   const advice = hint === undefined ? `  [${code}]` : `  ${hint}  [${code}]`;
-  return [`${where}${kind}${message}`, ...(at && text !== undefined ? frame(at, text) : []), advice].join('\n');
+  return [`${where}${kind}${message}`, ...(at && lines !== undefined ? frame(at, lines) : []), advice].join('\n');
 }
 
 /** All problems as text for a person, sorted by file and position, an empty line between two. */
 export function formatProblems(problems: readonly Problem[], sources: readonly Source[]): string {
-  const textOf = new Map(sources.map((source) => [source.file, source.text]));
-  return problems.toSorted(order).map((problem) => formatOne(problem, textOf)).join('\n\n');
+  const linesOf = new Map(sources.map(({ file, text }) => [file, text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/)]));
+  return problems
+    .toSorted(order)
+    .map((problem) => formatOne(problem, linesOf))
+    .join('\n\n');
 }
 
 /** `3 errors, 1 warning`, leaving out what there is none of; `no problems` when there is nothing. */

@@ -6,6 +6,7 @@
  * "try again" from "disk full" without exceptions on a hot path.
  */
 import ffi from 'node:ffi';
+import { closeSync } from 'node:fs';
 
 const { functions: libc } = ffi.dlopen(null, {
   mkfifo: { arguments: ['string', 'u32'], return: 'i32' },
@@ -15,6 +16,9 @@ const { functions: libc } = ffi.dlopen(null, {
   epoll_create1: { arguments: ['i32'], return: 'i32' },
   epoll_ctl: { arguments: ['i32', 'i32', 'i32', 'pointer'], return: 'i32' },
   epoll_wait: { arguments: ['i32', 'pointer', 'i32', 'i32'], return: 'i32' },
+  socket: { arguments: ['i32', 'i32', 'i32'], return: 'i32' },
+  bind: { arguments: ['i32', 'pointer', 'u32'], return: 'i32' },
+  recv: { arguments: ['i32', 'pointer', 'u64', 'i32'], return: 'i64' },
   flock: { arguments: ['i32', 'i32'], return: 'i32' },
   ioctl: { arguments: ['i32', 'u64', 'pointer'], return: 'i32' },
   syscall: { arguments: ['i64', 'i64', 'i64', 'i64', 'i64', 'i64', 'i64'], return: 'i64' },
@@ -78,6 +82,31 @@ const LOCK_NB = 4;
 
 /** Takes the exclusive lock of an open file, which goes away with this process. False when another process has it. */
 export const lockFile = (fd: number): boolean => libc.flock(fd, LOCK_EX | LOCK_NB) === 0;
+
+const AF_UNIX = 1;
+const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000;
+/** Longest path of a unix socket: sun_path is 108 bytes with its final NUL (unix(7)). */
+export const longestSocketPath = 107;
+
+/** A unix datagram socket bound to `path`, or -errno. The path must be free and at most 107 bytes. */
+export function openDatagrams(path: string): number {
+  const address = Buffer.alloc(110);
+  address.writeUInt16LE(AF_UNIX, 0);
+  const length = address.write(path, 2, longestSocketPath, 'utf8');
+  const fd = orErrno(libc.socket(AF_UNIX, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0));
+  if (fd < 0) return fd;
+  const bound = orErrno(libc.bind(fd, address, 2 + length + 1));
+  if (bound === 0) return fd;
+  closeSync(fd);
+  return bound;
+}
+
+/** One waiting datagram as text, at most 4 KB of it; undefined when there is none. */
+export function receiveDatagram(fd: number): string | undefined {
+  const buffer = Buffer.alloc(4096);
+  const length = orErrno(libc.recv(fd, buffer, BigInt(buffer.length), 0));
+  return length < 0 ? undefined : buffer.toString('utf8', 0, length);
+}
 
 /** Waits for several descriptors to become readable. */
 export interface Poller {

@@ -23,6 +23,9 @@ export function startTimeOf(pid: number): number | undefined {
   return fields === undefined || fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19]);
 }
 
+/** The same for our own child, which keeps its entry after death until its exit has been collected. */
+export const startTimeOfChild = (pid: number): number => Number(statFields(pid)?.[19] ?? 0);
+
 /** Whether exactly this process still runs. */
 export const isAlive = ({ pid, start }: ProcessId): boolean => startTimeOf(pid) === start;
 
@@ -45,7 +48,22 @@ export function environmentOf(pid: number, name: string): string | undefined {
 
 /** All pids of this moment. */
 export function livingPids(): number[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/** Whether a process group has a member that is not yet dead; zombies that nobody collected do not count. */
+export function isGroupAlive(group: number): boolean {
+  try {
+    process.kill(-group, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  return livingPids().some((pid) => {
+    const fields = statFields(pid);
+    return fields !== undefined && Number(fields[2]) === group && fields[0] !== 'Z' && fields[0] !== 'X';
+  });
 }
 
 export interface Usage {

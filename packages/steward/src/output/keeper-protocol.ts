@@ -15,6 +15,9 @@ export type KeeperCommand =
   | { readonly open: OpenStream }
   | { readonly close: string }
   | { readonly watch: { readonly pid: number; readonly start: number } }
+  /** Listens for sd_notify messages on a unix datagram socket at this path; closed by `unlisten`. */
+  | { readonly listen: { readonly id: string; readonly path: string; readonly uid?: number; readonly gid?: number } }
+  | { readonly unlisten: string }
   /** Everything said and written before this is in the logs when `synced` with the same number comes back. */
   | { readonly sync: number }
   | { readonly stop: true };
@@ -25,6 +28,8 @@ export type KeeperEvent =
   | { readonly died: { readonly pid: number; readonly start: number; readonly status?: number | undefined } }
   | { readonly trouble: { readonly id: string; readonly file: string; readonly errno: number } }
   | { readonly recovered: { readonly id: string; readonly droppedBytes: number } }
+  /** An sd_notify message: lines of NAME=value. */
+  | { readonly notified: { readonly id: string; readonly text: string } }
   | { readonly synced: number };
 
 /**

@@ -4,14 +4,25 @@
  * be killed itself, since bytes wait in the pipe until they are in the file (see moveToFile).
  *
  *   service ──▶ pipes/web.out ──splice──▶ logs/web.log            one thread, one epoll, no copy through JavaScript
- *   daemon  ──▶ keeper.in  {open} {close} {watch} {sync} {stop}   one JSON a line
- *   daemon  ◀── keeper.out {grown} {died} {trouble} {synced}
+ *   daemon  ──▶ keeper.in  {open} {close} {watch} {listen} …      one JSON a line, see keeper-protocol.ts
+ *   daemon  ◀── keeper.out {grown} {died} {notified} {trouble} …
  *
  * Started as `node keeper.ts FOLDER`; holds the lock FOLDER/keeper.lock, so there is never a second one.
  */
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, constants, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { createPoller, EAGAIN, growPipe, lockFile, makePipe, moveToFile, openProcess, waitStatusOf } from '../kernel/kernel.ts';
+import {
+  createPoller,
+  EAGAIN,
+  growPipe,
+  lockFile,
+  makePipe,
+  moveToFile,
+  openDatagrams,
+  openProcess,
+  receiveDatagram,
+  waitStatusOf,
+} from '../kernel/kernel.ts';
 import { startTimeOf } from '../kernel/process-table.ts';
 import { createCommandReader, type KeeperCommand, type KeeperEvent, type OpenStream } from './keeper-protocol.ts';
 import { openSink, type Scratch, type Sink } from './sink.ts';
@@ -63,6 +74,7 @@ const streams = new Map<string, Stream>();
 const byPipe = new Map<number, Stream>();
 const sinks = new Map<string, { sink: Sink; users: number }>();
 const watched = new Map<number, Watched>();
+const listeners = new Map<number, { id: string; path: string }>();
 const grown = new Set<Stream>();
 const reaping = new Set<Watched>();
 let toldAt = 0;
@@ -171,10 +183,37 @@ function tellDeaths(nowMs: number): void {
   }
 }
 
+function listen({ id, path, uid, gid }: { id: string; path: string; uid?: number; gid?: number }): void {
+  unlisten(id);
+  rmSync(path, { force: true });
+  const fd = openDatagrams(path);
+  if (fd < 0) return tell({ trouble: { id, file: path, errno: -fd } });
+  chmodSync(path, 0o600);
+  if (uid !== undefined && gid !== undefined) chownSync(path, uid, gid);
+  listeners.set(fd, { id, path });
+  poller.add(fd);
+}
+
+function unlisten(id: string): void {
+  for (const [fd, listener] of listeners) {
+    if (listener.id !== id) continue;
+    poller.remove(fd);
+    closeSync(fd);
+    rmSync(listener.path, { force: true });
+    listeners.delete(fd);
+  }
+}
+
+function receive(fd: number, id: string): void {
+  for (let text = receiveDatagram(fd); text !== undefined; text = receiveDatagram(fd)) tell({ notified: { id, text } });
+}
+
 function obey(command: KeeperCommand): void {
   if ('open' in command) openStream(command.open);
   else if ('close' in command) closeStream(command.close);
   else if ('watch' in command) watchProcess(command.watch.pid, command.watch.start);
+  else if ('listen' in command) listen(command.listen);
+  else if ('unlisten' in command) unlisten(command.unlisten);
   else if ('sync' in command) {
     for (const stream of streams.values()) while (drain(stream) > 0);
     tellGrowth(Date.now());
@@ -217,7 +256,9 @@ while (!stopping) {
     else if (fd === commands) readCommands();
     else {
       const process = watched.get(fd);
+      const listener = listeners.get(fd);
       if (process !== undefined) sawDeath(process);
+      else if (listener !== undefined) receive(fd, listener.id);
     }
   }
   const nowMs = Date.now();

@@ -14,7 +14,7 @@ afterEach(async () => {
 });
 
 function start(folder: string, options: Partial<OutputOptions> = {}): Output {
-  const output = createOutput({ folder, onGrowth: () => {}, onDeath: () => {}, onTrouble: () => {}, ...options });
+  const output = createOutput({ folder, onGrowth: () => {}, onDeath: () => {}, onNotify: () => {}, onTrouble: () => {}, ...options });
   cleanups.push(() => output.stop('stop'));
   return output;
 }
@@ -68,7 +68,10 @@ test('what a program writes is in its log, with the time it arrived', async () =
   await output.settle();
   assert.equal(readFileSync(file, 'utf8'), 'one\ntwo\r\nthree');
   const { lines } = output.read('web', undefined, true);
-  assert.deepEqual(lines.map((line) => line.text), ['one', 'two', 'three']);
+  assert.deepEqual(
+    lines.map((line) => line.text),
+    ['one', 'two', 'three'],
+  );
   const [one, two] = lines.map((line) => line.timeMs) as [number, number];
   assert.ok(one >= before && two >= one + 40 && two <= Date.now(), `times ${before} ${one} ${two}`);
 });
@@ -141,7 +144,7 @@ test('nothing is lost or doubled when the keeper is killed again and again', asy
 
 test('the last words of a program that ended while nobody listened are kept', async () => {
   const folder = newFolder();
-  const first = createOutput({ folder, onGrowth: () => {}, onDeath: () => {}, onTrouble: () => {} });
+  const first = createOutput({ folder, onGrowth: () => {}, onDeath: () => {}, onNotify: () => {}, onTrouble: () => {} });
   first.open({ id: 'last', file: join(folder, 'last.log'), maxBytes: 0, keep: 0 });
   await first.settle();
   const child = run(first, 'last', 'sleep 0.2; echo farewell');
@@ -210,4 +213,19 @@ test('a name never leaves its folder', () => {
   assert.equal(fileNameOf('a/../b'), 'a%2f..%2fb');
   assert.equal(fileNameOf('..'), '%2e.');
   assert.equal(fileNameOf('web:web_1!err'), 'web:web_1%21err');
+});
+
+test('an sd_notify message reaches the one who listens, and the socket goes with the listener', async () => {
+  const folder = newFolder();
+  const heard: string[][] = [];
+  const output = start(folder, { onNotify: (id, text) => heard.push([id, text]) });
+  const path = output.listen('web');
+  await output.settle();
+  const python = `import socket,sys; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1\\nSTATUS=up", sys.argv[1])`;
+  await ended(spawn('python3', ['-c', python, path], { stdio: 'inherit' }));
+  await until(() => heard.length === 1, 'a message');
+  assert.deepEqual(heard, [['web', 'READY=1\nSTATUS=up']]);
+  output.unlisten('web');
+  await output.settle();
+  assert.ok(!existsSync(path));
 });

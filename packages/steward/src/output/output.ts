@@ -12,7 +12,7 @@ import { chownSync, closeSync, constants, mkdirSync, openSync, rmSync, writeSync
 import { Socket } from 'node:net';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { EAGAIN, EEXIST, growPipe, lockFile, makePipe } from '../kernel/kernel.ts';
+import { EAGAIN, EEXIST, growPipe, lockFile, longestSocketPath, makePipe } from '../kernel/kernel.ts';
 import type { ProcessId } from '../kernel/process-table.ts';
 import { createLineReader, type KeeperCommand, type KeeperEvent, type OpenStream, readWaitStatus } from './keeper-protocol.ts';
 import { type LogLine, type Place, placeFor, readFrom, type Stretch } from './log-reader.ts';
@@ -41,6 +41,8 @@ export interface OutputOptions {
   readonly folder: string;
   readonly onGrowth: (ids: readonly string[]) => void;
   readonly onDeath: (process: ProcessId, exit: ExitStatus) => void;
+  /** An sd_notify message of a stream's program. */
+  readonly onNotify: (id: string, text: string) => void;
   /** A log cannot be written (text says why), or can be again (text undefined, with what was dropped). */
   readonly onTrouble: (id: string, trouble: { readonly text: string } | { readonly droppedBytes: number }) => void;
 }
@@ -51,6 +53,9 @@ export interface Output {
   /** A descriptor for a child's stdout or stderr; the caller closes it. @throws when the stream is not open. */
   writer(id: string): number;
   watch(process: ProcessId): void;
+  /** Receives sd_notify messages for `id`; the path for NOTIFY_SOCKET. @throws when that path would be too long. */
+  listen(id: string, owner?: { readonly uid: number; readonly gid: number }): string;
+  unlisten(id: string): void;
   /** Resolves when all that was written before is in the logs. Gives up after 2 s without an answer. */
   settle(): Promise<void>;
   place(id: string, wanted: { lines: number } | { sinceMs: number }): Place | undefined;
@@ -66,7 +71,8 @@ const settleMs = 2000;
 const tendEveryMs = 500;
 
 /** Names made of an instance id must not leave their folder. */
-export const fileNameOf = (id: string): string => id.replaceAll(/[^A-Za-z0-9_.:@=+-]/g, (char) => `%${char.codePointAt(0)?.toString(16)}`).replace(/^\./, '%2e');
+export const fileNameOf = (id: string): string =>
+  id.replaceAll(/[^A-Za-z0-9_.:@=+-]/g, (char) => `%${char.codePointAt(0)?.toString(16)}`).replace(/^\./, '%2e');
 
 function openPipe(path: string): number {
   const made = makePipe(path, 0o600);
@@ -80,6 +86,7 @@ export function createOutput(options: OutputOptions): Output {
   mkdirSync(join(folder, 'pipes'), { recursive: true, mode: 0o700 });
   const streams = new Map<string, { spec: OpenStream; held: number }>();
   const watches = new Map<number, ProcessId>();
+  const listeners = new Map<string, { id: string; path: string; uid?: number; gid?: number }>();
   const settling = new Map<number, () => void>();
   let settled = Date.now(); // a number no earlier daemon is waiting for
   let stopping = false;
@@ -117,8 +124,10 @@ export function createOutput(options: OutputOptions): Output {
       if (known?.start !== event.died.start) return;
       watches.delete(event.died.pid);
       options.onDeath(known, event.died.status === undefined ? { code: null, signal: null } : readWaitStatus(event.died.status));
-    } else if ('trouble' in event) options.onTrouble(event.trouble.id, { text: `${event.trouble.file} cannot be written (errno ${event.trouble.errno})` });
+    } else if ('trouble' in event)
+      options.onTrouble(event.trouble.id, { text: `${event.trouble.file} cannot be written (errno ${event.trouble.errno})` });
     else if ('recovered' in event) options.onTrouble(event.recovered.id, { droppedBytes: event.recovered.droppedBytes });
+    else if ('notified' in event) options.onNotify(event.notified.id, event.notified.text);
     else settling.get(event.synced)?.();
   }
 
@@ -128,7 +137,12 @@ export function createOutput(options: OutputOptions): Output {
 
   function startKeeper(): void {
     const log = openSync(join(folder, 'keeper.log'), 'a', 0o600);
-    keeper = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', keeperFile, folder], { detached: true, stdio: ['ignore', log, log], env: {}, cwd: '/' });
+    keeper = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', keeperFile, folder], {
+      detached: true,
+      stdio: ['ignore', log, log],
+      env: {},
+      cwd: '/',
+    });
     closeSync(log);
     keeper.unref();
     const gone = (): void => {
@@ -138,6 +152,7 @@ export function createOutput(options: OutputOptions): Output {
     keeper.once('error', () => setTimeout(gone, tendEveryMs).unref());
     keeper.once('exit', gone);
     for (const { spec } of streams.values()) say({ open: spec });
+    for (const listener of listeners.values()) say({ listen: listener });
     for (const { pid, start } of watches.values()) say({ watch: { pid, start } });
   }
 
@@ -195,6 +210,17 @@ export function createOutput(options: OutputOptions): Output {
     watch(process) {
       watches.set(process.pid, process);
       say({ watch: { pid: process.pid, start: process.start } });
+    },
+    listen(id, owner) {
+      const path = join(folder, 'pipes', `${fileNameOf(id)}.notify`);
+      if (Buffer.byteLength(path) > longestSocketPath)
+        throw new Error(`the path of its notify socket is longer than ${longestSocketPath} bytes: ${path}`);
+      listeners.set(id, { id, path, ...owner });
+      say({ listen: { id, path, ...owner } });
+      return path;
+    },
+    unlisten(id) {
+      if (listeners.delete(id)) say({ unlisten: id });
     },
     settle,
     place: (id, wanted) => placeFor(known(id).spec.file, folder, wanted),

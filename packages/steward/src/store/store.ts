@@ -30,7 +30,8 @@ const migrations: readonly string[] = [
 
 function migrate(db: DatabaseSync): void {
   const { user_version } = db.prepare('pragma user_version').get() as { user_version: number };
-  if (user_version > migrations.length) throw new Error(`state.db was written by a newer Steward (schema ${user_version}, this one knows ${migrations.length})`);
+  if (user_version > migrations.length)
+    throw new Error(`state.db was written by a newer Steward (schema ${user_version}, this one knows ${migrations.length})`);
   for (let version = user_version; version < migrations.length; version++) {
     db.exec(`begin; ${migrations[version]}; pragma user_version = ${version + 1}; commit`);
   }

@@ -47,7 +47,16 @@ export interface InstanceState {
   readonly next: 'stop' | 'start' | 'retry';
 }
 
-export const initialState: InstanceState = { phase: 'STOPPED', wanted: 'down', startedAt: 0, failedStarts: 0, ends: 0, restarts: 0, reason: '', next: 'stop' };
+export const initialState: InstanceState = {
+  phase: 'STOPPED',
+  wanted: 'down',
+  startedAt: 0,
+  failedStarts: 0,
+  ends: 0,
+  restarts: 0,
+  reason: '',
+  next: 'stop',
+};
 
 export type TimerName = 'up' | 'ready' | 'retry' | 'kill';
 
@@ -106,14 +115,15 @@ const seconds = (ms: number): string => `${(ms / 1000).toFixed(ms < 10_000 ? 1 :
 
 const stay = (state: InstanceState, ...effects: InstanceEffect[]): Step => ({ state, effects });
 
-const fact = (type: FactType, message: string, data?: Record<string, string | number | null>): InstanceEffect => ({ type: 'fact', fact: type, message, ...(data && { data }) });
+const fact = (type: FactType, message: string, data?: Record<string, string | number | null>): InstanceEffect => ({
+  type: 'fact',
+  fact: type,
+  message,
+  ...(data && { data }),
+});
 
 /** Everything that only makes sense while the process lives. */
-const calm: readonly InstanceEffect[] = [
-  { type: 'disarm', timer: 'up' },
-  { type: 'disarm', timer: 'ready' },
-  { type: 'unprobe' },
-];
+const calm: readonly InstanceEffect[] = [{ type: 'disarm', timer: 'up' }, { type: 'disarm', timer: 'ready' }, { type: 'unprobe' }];
 
 function start(state: InstanceState, at: number, why: string): Step {
   return {
@@ -123,7 +133,10 @@ function start(state: InstanceState, at: number, why: string): Step {
 }
 
 function running(state: InstanceState, why: string, effects: readonly InstanceEffect[] = calm): Step {
-  return { state: { ...state, phase: 'RUNNING', failedStarts: 0, reason: '' }, effects: [...effects, fact('instance.running', why, { pid: state.pid ?? null })] };
+  return {
+    state: { ...state, phase: 'RUNNING', failedStarts: 0, reason: '' },
+    effects: [...effects, fact('instance.running', why, { pid: state.pid ?? null })],
+  };
 }
 
 function spawned(policy: Policy, state: InstanceState, pid: number): Step {
@@ -137,7 +150,10 @@ function wait(state: InstanceState, delayMs: number, reason: string, at: number)
   if (delayMs === 0) return start({ ...state, restarts: state.restarts + 1 }, at, `starts again: ${reason}`);
   return {
     state: { ...state, phase: 'BACKOFF', pid: undefined, reason },
-    effects: [fact('instance.backoff', `${reason}; next try in ${seconds(delayMs)}`, { delayMs }), { type: 'arm', timer: 'retry', ms: delayMs }],
+    effects: [
+      fact('instance.backoff', `${reason}; next try in ${seconds(delayMs)}`, { delayMs }),
+      { type: 'arm', timer: 'retry', ms: delayMs },
+    ],
   };
 }
 
@@ -156,7 +172,8 @@ function failedStart(policy: Policy, before: InstanceState, reason: string, at: 
 const isExpected = (policy: Policy, exit: Exit): boolean => exit.code !== null && policy.expectedExitCodes.includes(exit.code);
 
 /** What a crashed or finished process leaves behind in its group would hold ports and files: it is ended. */
-const sweep = (policy: Policy): InstanceEffect[] => (policy.stop.killScope === 'group' ? [{ type: 'signal', signal: 'KILL', scope: 'group' }] : []);
+const sweep = (policy: Policy): InstanceEffect[] =>
+  policy.stop.killScope === 'group' ? [{ type: 'signal', signal: 'KILL', scope: 'group' }] : [];
 
 function crashDelay(policy: Policy, state: InstanceState, uptimeMs: number, chance: number): number {
   if (policy.backoff.kind === 'linear') return policy.upAfterMs === 0 && uptimeMs < stormPauseMs ? stormPauseMs : 0;
@@ -181,14 +198,22 @@ function stopped(policy: Policy, state: InstanceState, at: number, chance: numbe
   const done: InstanceEffect[] = [{ type: 'disarm', timer: 'kill' }];
   const end = state.exit === undefined ? 'ended' : describeExit(state.exit);
   if (state.next === 'start') {
-    const { state: next, effects } = start({ ...state, failedStarts: 0, ends: 0 }, at, `starts again: it ${end} when stopped for a restart`);
+    const { state: next, effects } = start(
+      { ...state, failedStarts: 0, ends: 0 },
+      at,
+      `starts again: it ${end} when stopped for a restart`,
+    );
     return { state: next, effects: [...done, ...effects] };
   }
   if (state.next === 'retry') {
     const { state: next, effects } = failedStart(policy, state, state.reason, at, chance);
     return { state: next, effects: [...done, ...effects] };
   }
-  return stay({ ...state, phase: 'STOPPED', pid: undefined, reason: '' }, ...done, fact('instance.stopped', end, { code: state.exit?.code ?? null, signal: state.exit?.signal ?? null }));
+  return stay(
+    { ...state, phase: 'STOPPED', pid: undefined, reason: '' },
+    ...done,
+    fact('instance.stopped', end, { code: state.exit?.code ?? null, signal: state.exit?.signal ?? null }),
+  );
 }
 
 function exited(policy: Policy, state: InstanceState, exit: Exit, at: number, chance: number): Step {
@@ -202,7 +227,9 @@ function exited(policy: Policy, state: InstanceState, exit: Exit, at: number, ch
     case 'RUNNING':
       return exitedWhileRunning(policy, state, exit, at, chance);
     case 'STOPPING':
-      return policy.stop.killScope === 'group' ? stay({ ...state, exit }, { type: 'await-group' }) : stopped(policy, { ...state, exit }, at, chance);
+      return policy.stop.killScope === 'group'
+        ? stay({ ...state, exit }, { type: 'await-group' })
+        : stopped(policy, { ...state, exit }, at, chance);
     default:
       return stay(state);
   }
@@ -212,7 +239,12 @@ function stop(policy: Policy, state: InstanceState, next: InstanceState['next'],
   const { signal, scope, timeoutMs } = policy.stop;
   return {
     state: { ...state, phase: 'STOPPING', next, reason },
-    effects: [...calm, fact('instance.stopping', reason || `gets ${signal}`), { type: 'signal', signal, scope }, { type: 'arm', timer: 'kill', ms: timeoutMs }],
+    effects: [
+      ...calm,
+      fact('instance.stopping', reason || `gets ${signal}`),
+      { type: 'signal', signal, scope },
+      { type: 'arm', timer: 'kill', ms: timeoutMs },
+    ],
   };
 }
 
@@ -237,7 +269,11 @@ function wantDown(policy: Policy, state: InstanceState): Step {
     case 'STOPPING':
       return stay({ ...down, next: 'stop' });
     case 'BACKOFF':
-      return stay({ ...down, phase: 'STOPPED', reason: '' }, { type: 'disarm', timer: 'retry' }, fact('instance.stopped', 'stopped while it waited for its next try'));
+      return stay(
+        { ...down, phase: 'STOPPED', reason: '' },
+        { type: 'disarm', timer: 'retry' },
+        fact('instance.stopped', 'stopped while it waited for its next try'),
+      );
     default:
       return stay({ ...down, phase: 'STOPPED', reason: '' });
   }
@@ -249,12 +285,19 @@ function restart(policy: Policy, state: InstanceState, at: number): Step {
 }
 
 function timer(policy: Policy, state: InstanceState, name: TimerName, at: number): Step {
-  if (name === 'up' && state.phase === 'STARTING') return running(state, `up for ${seconds(policy.upAfterMs)}`);
+  if (name === 'up' && state.phase === 'STARTING' && policy.ready === undefined)
+    return running(state, `up for ${seconds(policy.upAfterMs)}`);
   if (name === 'retry' && state.phase === 'BACKOFF') return start({ ...state, restarts: state.restarts + 1 }, at, 'tries again');
-  if (name === 'ready' && state.phase === 'STARTING') return stop(policy, state, 'retry', `not ready within ${seconds(policy.ready?.timeoutMs ?? 0)}`);
+  if (name === 'ready' && state.phase === 'STARTING')
+    return stop(policy, state, 'retry', `not ready within ${seconds(policy.ready?.timeoutMs ?? 0)}`);
   if (name === 'kill' && state.phase === 'STOPPING') {
     const message = `still there ${seconds(policy.stop.timeoutMs)} after ${policy.stop.signal}: gets KILL`;
-    return stay({ ...state, reason: 'waits for KILL to take' }, { type: 'signal', signal: 'KILL', scope: policy.stop.killScope }, { type: 'arm', timer: 'kill', ms: killAgainMs }, fact('instance.killed', message));
+    return stay(
+      { ...state, reason: 'waits for KILL to take' },
+      { type: 'signal', signal: 'KILL', scope: policy.stop.killScope },
+      { type: 'arm', timer: 'kill', ms: killAgainMs },
+      fact('instance.killed', message),
+    );
   }
   return stay(state);
 }

@@ -22,7 +22,9 @@ function depths(specs: readonly Ordered[]): Map<string, number> {
 /** Ids in the order of their start: by what they wait for, then by priority, then as written. */
 export function startOrder(specs: readonly Ordered[]): string[] {
   const depth = depths(specs);
-  return specs.toSorted((a, b) => (depth.get(a.service) ?? 0) - (depth.get(b.service) ?? 0) || a.priority - b.priority).map((spec) => spec.id);
+  return specs
+    .toSorted((a, b) => (depth.get(a.service) ?? 0) - (depth.get(b.service) ?? 0) || a.priority - b.priority)
+    .map((spec) => spec.id);
 }
 
 /** Sets of ids to stop one after the other, each when the one before it is gone: the start in reverse. */

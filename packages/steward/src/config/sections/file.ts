@@ -16,11 +16,26 @@ export const fileShape = closed(
   {
     $schema: Type.Optional(Type.String({ description: 'for editors' })),
     name: Type.Optional(Type.String({ description: 'Name of this system in messages.' })),
-    include: Type.Optional(Type.Array(Type.String(), { description: 'More files, with * and ? and **, relative to this one; steward.yaml, supervisord, nginx and Apache files alike.' })),
-    env: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), { description: 'Environment of all services of this file.' })),
-    envFile: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Files of NAME=value lines for all services of this file.' })),
+    include: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'More files, with * and ? and **, relative to this one; steward.yaml, supervisord, nginx and Apache files alike.',
+      }),
+    ),
+    env: Type.Optional(
+      Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), {
+        description: 'Environment of all services of this file.',
+      }),
+    ),
+    envFile: Type.Optional(
+      Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Files of NAME=value lines for all services of this file.' }),
+    ),
     secrets: Type.Optional(Type.Record(Type.String(), secretShape, { description: 'Secrets by name, used as {{secret.NAME}} in env.' })),
-    defaults: Type.Optional(Type.Partial(serviceShape, { additionalProperties: false, description: 'Values for all services of this file that do not set them.' })),
+    defaults: Type.Optional(
+      Type.Partial(serviceShape, {
+        additionalProperties: false,
+        description: 'Values for all services of this file that do not set them.',
+      }),
+    ),
     logs: Type.Optional(
       closed(
         {

@@ -3,13 +3,36 @@ import { type Static, Type } from 'typebox';
 import { closed, duration, size, words } from './vocabulary.ts';
 
 export const signalNames = [
-  'HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'TERM', 'CONT', 'STOP', 'ABRT', 'ALRM', 'PIPE', 'WINCH', 'TTIN', 'TTOU',
+  'HUP',
+  'INT',
+  'QUIT',
+  'KILL',
+  'USR1',
+  'USR2',
+  'TERM',
+  'CONT',
+  'STOP',
+  'ABRT',
+  'ALRM',
+  'PIPE',
+  'WINCH',
+  'TTIN',
+  'TTOU',
 ] as const;
 
 const readyShape = closed(
   {
-    tcp: Type.Optional(Type.Union([Type.Integer({ minimum: 1, maximum: 65535 }), Type.String()], { description: 'ready when this port, or host:port, accepts a connection' })),
-    http: Type.Optional(Type.String({ description: 'ready when a GET of this URL answers 200-399; `http://{{endpoint}}/health` asks the instance itself, over its socket or port' })),
+    tcp: Type.Optional(
+      Type.Union([Type.Integer({ minimum: 1, maximum: 65535 }), Type.String()], {
+        description: 'ready when this port, or host:port, accepts a connection',
+      }),
+    ),
+    http: Type.Optional(
+      Type.String({
+        description:
+          'ready when a GET of this URL answers 200-399; `http://{{endpoint}}/health` asks the instance itself, over its socket or port',
+      }),
+    ),
     unix: Type.Optional(Type.String({ description: 'ready when this unix socket accepts a connection' })),
     log: Type.Optional(Type.String({ description: 'ready when a line of its output matches this regular expression' })),
     notify: Type.Optional(Type.Boolean({ description: 'ready when it sends READY=1 by the sd_notify protocol' })),
@@ -21,12 +44,19 @@ const readyShape = closed(
 
 const backoffShape = closed(
   {
-    kind: Type.Optional(words(['exponential', 'linear'], '`linear` is supervisord\'s rule: the nth retry in a row waits n seconds, and a restart after a successful start does not wait. Default: exponential.')),
+    kind: Type.Optional(
+      words(
+        ['exponential', 'linear'],
+        "`linear` is supervisord's rule: the nth retry in a row waits n seconds, and a restart after a successful start does not wait. Default: exponential.",
+      ),
+    ),
     first: Type.Optional(duration('wait before the first restart in a row', '0s')),
     base: Type.Optional(duration('wait before the second', '200ms')),
     factor: Type.Optional(Type.Number({ minimum: 1, description: 'growth from then on. Default: 2.' })),
     max: Type.Optional(duration('never wait longer', '30s')),
-    jitter: Type.Optional(Type.Number({ minimum: 0, maximum: 1, description: 'random share added to a wait, 0.1 = up to 10 %. Default: 0.1.' })),
+    jitter: Type.Optional(
+      Type.Number({ minimum: 0, maximum: 1, description: 'random share added to a wait, 0.1 = up to 10 %. Default: 0.1.' }),
+    ),
     resetAfter: Type.Optional(duration('an instance up this long starts again at `first`', '30s')),
   },
   'How long to wait before a restart.',
@@ -36,7 +66,9 @@ const stopShape = closed(
   {
     signal: Type.Optional(words(signalNames, 'Sent first. Default: TERM.')),
     timeout: Type.Optional(duration('KILL follows after this long', '10s')),
-    scope: Type.Optional(words(['group', 'process'], 'Whether the first signal goes to the whole process group or to the process alone. Default: group.')),
+    scope: Type.Optional(
+      words(['group', 'process'], 'Whether the first signal goes to the whole process group or to the process alone. Default: group.'),
+    ),
     killScope: Type.Optional(words(['group', 'process'], 'The same for KILL. Default: the value of scope.')),
   },
   'How an instance is stopped.',
@@ -44,7 +76,11 @@ const stopShape = closed(
 
 const outputShape = closed(
   {
-    file: Type.Optional(Type.String({ description: 'path of the log file, relative to the file that says it; `none` keeps no log. Default: <state>/logs/<instance>.log.' })),
+    file: Type.Optional(
+      Type.String({
+        description: 'path of the log file, relative to the file that says it; `none` keeps no log. Default: <state>/logs/<instance>.log.',
+      }),
+    ),
     maxSize: Type.Optional(size('rotate when larger; 0 never rotates', '50MB')),
     keep: Type.Optional(Type.Integer({ minimum: 0, description: 'rotated files kept. Default: 10.' })),
   },
@@ -54,35 +90,77 @@ const outputShape = closed(
 export const serviceShape = closed(
   {
     run: Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })], {
-      description: 'The command: one line split into words (quotes and backslash as in a shell; no shell runs), or a list of words. It must stay in the foreground.',
+      description:
+        'The command: one line split into words (quotes and backslash as in a shell; no shell runs), or a list of words. It must stay in the foreground.',
     }),
     shell: Type.Optional(Type.Boolean({ description: 'Hand `run` to /bin/sh -c instead. Default: false.' })),
     instances: Type.Optional(Type.Integer({ minimum: 0, maximum: 10000, description: 'How many copies run. Default: 1.' })),
     firstInstance: Type.Optional(Type.Integer({ minimum: 0, description: 'The number of the first copy, `{{instance}}`. Default: 1.' })),
-    instanceName: Type.Optional(Type.String({ description: 'Name of each copy. Default: {{service}} for one, {{service}}_{{instance}} for several.' })),
-    group: Type.Optional(Type.String({ description: 'Group it is started and stopped with, as in `steward stop GROUP:*`. Default: the service itself.' })),
-    priority: Type.Optional(Type.Integer({ minimum: -100000, maximum: 100000, description: 'Lower starts earlier and stops later among services that do not wait for each other. Default: 999.' })),
+    instanceName: Type.Optional(
+      Type.String({ description: 'Name of each copy. Default: {{service}} for one, {{service}}_{{instance}} for several.' }),
+    ),
+    group: Type.Optional(
+      Type.String({ description: 'Group it is started and stopped with, as in `steward stop GROUP:*`. Default: the service itself.' }),
+    ),
+    priority: Type.Optional(
+      Type.Integer({ description: 'Lower starts earlier and stops later among services that do not wait for each other. Default: 999.' }),
+    ),
     cwd: Type.Optional(Type.String({ description: 'Working directory, relative to the file. Default: the directory of the file.' })),
     user: Type.Optional(Type.String({ description: 'User name or number it runs as; needs root. Default: the user Steward runs as.' })),
     userGroup: Type.Optional(Type.String({ description: "Primary group. Default: the user's." })),
     groups: Type.Optional(Type.Array(Type.String(), { description: "Supplementary groups. Default: the user's." })),
-    umask: Type.Optional(Type.Union([Type.String({ pattern: '^0?[0-7]{1,3}$' }), Type.Integer({ minimum: 0, maximum: 777 })], { description: 'File mode mask, octal digits. Default: 022.' })),
-    env: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), { description: 'Environment variables; values may hold {{secret.NAME}}.' })),
-    envFile: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Files of NAME=value lines read before `env`.' })),
-    inheritEnv: Type.Optional(Type.Boolean({ description: "Start from Steward's own environment instead of a clean one (PATH, HOME, USER, LOGNAME, SHELL, LANG, TZ). Default: false." })),
-    port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535, description: 'TCP port of the first instance, `{{port}}`; the others count up from it.' })),
-    socket: Type.Optional(Type.Union([Type.Boolean(), Type.String()], { description: 'true: Steward gives each instance a unix socket path, `{{socket}}`; a text is the path.' })),
+    umask: Type.Optional(
+      Type.Union([Type.String({ pattern: '^0?[0-7]{1,3}$' }), Type.Integer({ minimum: 0, maximum: 777 })], {
+        description: 'File mode mask, octal digits. Default: 022.',
+      }),
+    ),
+    env: Type.Optional(
+      Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), {
+        description: 'Environment variables; values may hold {{secret.NAME}}.',
+      }),
+    ),
+    envFile: Type.Optional(
+      Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Files of NAME=value lines read before `env`.' }),
+    ),
+    inheritEnv: Type.Optional(
+      Type.Boolean({
+        description:
+          "Start from Steward's own environment instead of a clean one (PATH, HOME, USER, LOGNAME, SHELL, LANG, TZ). Default: false.",
+      }),
+    ),
+    port: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 65535, description: 'TCP port of the first instance, `{{port}}`; the others count up from it.' }),
+    ),
+    socket: Type.Optional(
+      Type.Union([Type.Boolean(), Type.String()], {
+        description: 'true: Steward gives each instance a unix socket path, `{{socket}}`; a text is the path.',
+      }),
+    ),
     autostart: Type.Optional(Type.Boolean({ description: 'Start with Steward. Default: true.' })),
-    restart: Type.Optional(words(['always', 'on-failure', 'never'], 'Start again after an exit; on-failure: only after an unexpected one. Default: always.')),
-    expectedExitCodes: Type.Optional(Type.Array(Type.Integer({ minimum: 0, maximum: 255 }), { description: 'Exit codes that are no failure. Default: [0].' })),
+    restart: Type.Optional(
+      words(['always', 'on-failure', 'never'], 'Start again after an exit; on-failure: only after an unexpected one. Default: always.'),
+    ),
+    expectedExitCodes: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 0, maximum: 255 }), { description: 'Exit codes that are no failure. Default: [0].' }),
+    ),
     after: Type.Optional(Type.Array(Type.String(), { description: 'Services that must be ready first; stopped in reverse.' })),
     ready: Type.Optional(readyShape),
-    upAfter: Type.Optional(duration('without `ready`, an instance counts as running once it has stayed up this long; an earlier exit is a failed start', '1s')),
-    startRetries: Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Literal('forever')], { description: 'Failed starts in a row before it is FATAL and waits for a person. Default: forever.' })),
+    upAfter: Type.Optional(
+      duration('without `ready`, an instance counts as running once it has stayed up this long; an earlier exit is a failed start', '1s'),
+    ),
+    startRetries: Type.Optional(
+      Type.Union([Type.Integer({ minimum: 0 }), Type.Literal('forever')], {
+        description: 'Failed starts in a row before it is FATAL and waits for a person. Default: forever.',
+      }),
+    ),
     backoff: Type.Optional(backoffShape),
     stop: Type.Optional(stopShape),
     stdout: Type.Optional(outputShape),
-    stderr: Type.Optional(Type.Union([Type.Literal('stdout'), outputShape], { description: '`stdout` writes both into one log. Default: its own file, <instance>.err.log.' })),
+    stderr: Type.Optional(
+      Type.Union([Type.Literal('stdout'), outputShape], {
+        description: '`stdout` writes both into one log. Default: its own file, <instance>.err.log.',
+      }),
+    ),
   },
   'A program to keep running.',
 );

@@ -6,7 +6,9 @@ const serverShape = closed(
   {
     to: Type.String({ description: 'host:port or unix:/path/to.sock' }),
     weight: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535, description: 'Share of the requests. Default: 1.' })),
-    maxFails: Type.Optional(Type.Integer({ minimum: 0, description: 'Failures within failTimeout that take it out for failTimeout; 0 never does. Default: 1.' })),
+    maxFails: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'Failures within failTimeout that take it out for failTimeout; 0 never does. Default: 1.' }),
+    ),
     failTimeout: Type.Optional(duration('both the window and the time out; 0 never takes it out', '10s')),
     backup: Type.Optional(Type.Boolean({ description: 'Used only when all others are out. Default: false.' })),
     down: Type.Optional(Type.Boolean({ description: 'Never used. Default: false.' })),
@@ -25,15 +27,41 @@ const headersShape = (description: string) => Type.Record(Type.String(), Type.St
 
 export const routeShape = closed(
   {
-    path: Type.Optional(Type.String({ description: 'What it answers: `/prefix` (longest wins), `= /exact`, `^~ /prefix` (before regular expressions), `~ regex`, `~* regex` (any case). Default: /.' })),
+    path: Type.Optional(
+      Type.String({
+        description:
+          'What it answers: `/prefix` (longest wins), `= /exact`, `^~ /prefix` (before regular expressions), `~ regex`, `~* regex` (any case). Default: /.',
+      }),
+    ),
     service: Type.Optional(Type.String({ description: 'Hand requests to the ready instances of this service.' })),
-    upstream: Type.Optional(Type.String({ description: 'Hand requests to an entry of `upstreams:`, or to one address (host:port, unix:/path).' })),
+    upstream: Type.Optional(
+      Type.String({ description: 'Hand requests to an entry of `upstreams:`, or to one address (host:port, unix:/path).' }),
+    ),
     upstreamScheme: Type.Optional(words(['http', 'https'], 'Protocol spoken to the upstream. Default: http.')),
-    upstreamPath: Type.Optional(Type.String({ description: "Replaces the matched prefix of the path (nginx's proxy_pass with a URI part). Default: the path is kept." })),
-    setHeaders: Type.Optional(headersShape('Request headers for the upstream; values may use $host $http_host $remote_addr $proxy_add_x_forwarded_for $scheme $server_port $server_name $request_uri $uri $args $request_method $proxy_host $http_NAME; an empty value removes the header.')),
-    forwardedHeaders: Type.Optional(words(['set', 'append', 'off'], '`set`: X-Forwarded-For, -Proto, -Host and X-Real-IP are set and what the client sent is dropped; `append`: the client\'s X-Forwarded-For is kept in front; `off`: none is added. Default: set.')),
-    upstreamHost: Type.Optional(Type.String({ description: 'Host header sent to the upstream: keep, upstream, or a text. Default: keep.' })),
-    rewriteLocation: Type.Optional(Type.Array(closed({ from: Type.String(), to: Type.String() }, 'A prefix of the Location header and what replaces it.'), { description: 'Rewrites redirects of the upstream. Default: none.' })),
+    upstreamPath: Type.Optional(
+      Type.String({
+        description: "Replaces the matched prefix of the path (nginx's proxy_pass with a URI part). Default: the path is kept.",
+      }),
+    ),
+    setHeaders: Type.Optional(
+      headersShape(
+        'Request headers for the upstream; values may use $host $http_host $remote_addr $proxy_add_x_forwarded_for $scheme $server_port $server_name $request_uri $uri $args $request_method $proxy_host $http_NAME; an empty value removes the header.',
+      ),
+    ),
+    forwardedHeaders: Type.Optional(
+      words(
+        ['set', 'append', 'off'],
+        "`set`: X-Forwarded-For, -Proto, -Host and X-Real-IP are set and what the client sent is dropped; `append`: the client's X-Forwarded-For is kept in front; `off`: none is added. Default: set.",
+      ),
+    ),
+    upstreamHost: Type.Optional(
+      Type.String({ description: 'Host header sent to the upstream: keep, upstream, or a text. Default: keep.' }),
+    ),
+    rewriteLocation: Type.Optional(
+      Type.Array(closed({ from: Type.String(), to: Type.String() }, 'A prefix of the Location header and what replaces it.'), {
+        description: 'Rewrites redirects of the upstream. Default: none.',
+      }),
+    ),
     buffering: Type.Optional(Type.Boolean({ description: 'Read the answer ahead of a slow client, up to 64 KB. Default: false.' })),
     connectTimeout: Type.Optional(duration('to connect to the upstream', '5s')),
     readTimeout: Type.Optional(duration('silence from the upstream before 504; also for websockets', '60s')),
@@ -42,8 +70,12 @@ export const routeShape = closed(
     index: Type.Optional(Type.Array(Type.String(), { description: 'Files tried for a folder. Default: [index.html].' })),
     fallback: Type.Optional(Type.String({ description: 'File sent when none matches, such as /index.html for a single-page app.' })),
     addHeaders: Type.Optional(headersShape('Headers added to the answer.')),
-    redirect: Type.Optional(Type.String({ description: 'Answer with a redirect to this address; may use $host, $request_uri, $uri, $args.' })),
-    status: Type.Optional(Type.Integer({ minimum: 100, maximum: 599, description: 'Status of `redirect` (default 302) or `respond` (default 200).' })),
+    redirect: Type.Optional(
+      Type.String({ description: 'Answer with a redirect to this address; may use $host, $request_uri, $uri, $args.' }),
+    ),
+    status: Type.Optional(
+      Type.Integer({ minimum: 100, maximum: 599, description: 'Status of `redirect` (default 302) or `respond` (default 200).' }),
+    ),
     respond: Type.Optional(Type.String({ description: 'Answer with this text.' })),
     maxBody: Type.Optional(size('largest request body, streamed and never held in memory; 0 sets no limit', "the site's")),
   },
@@ -65,15 +97,28 @@ const tlsShape = Type.Union(
   { description: 'HTTPS: `internal` uses a local authority made once (`steward ca` prints it), or your own files.' },
 );
 
-const listenShape = Type.Union([Type.Integer({ minimum: 1, maximum: 65535 }), Type.String()], { description: 'port, address:port or [v6]:port' });
+const listenShape = Type.Union([Type.Integer({ minimum: 1, maximum: 65535 }), Type.String()], {
+  description: 'port, address:port or [v6]:port',
+});
 
 export const siteShape = closed(
   {
-    hosts: Type.Optional(Type.Array(Type.String(), { description: 'Host names: exact, `*.example.com`, `example.*` or `~regex`. Default: any host nothing else answers.' })),
-    default: Type.Optional(Type.Boolean({ description: 'Answers hosts nothing else does on its ports. Default: the first site of the port.' })),
+    hosts: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Host names: exact, `*.example.com`, `example.*` or `~regex`. Default: any host nothing else answers.',
+      }),
+    ),
+    default: Type.Optional(
+      Type.Boolean({ description: 'Answers hosts nothing else does on its ports. Default: the first site of the port.' }),
+    ),
     listen: Type.Optional(Type.Array(listenShape, { minItems: 1, description: 'Where it is served. Default: [443] with tls, else [80].' })),
     tls: Type.Optional(tlsShape),
-    redirectFrom: Type.Optional(Type.Array(listenShape, { description: 'Plain HTTP ports that redirect to the first `listen` with 308. Default: [80] when tls is set and listen is not, else none.' })),
+    redirectFrom: Type.Optional(
+      Type.Array(listenShape, {
+        description:
+          'Plain HTTP ports that redirect to the first `listen` with 308. Default: [80] when tls is set and listen is not, else none.',
+      }),
+    ),
     routes: Type.Array(routeShape, { description: 'What answers which path.' }),
     root: Type.Optional(Type.String({ description: 'Folder whose files answer what no route does.' })),
     maxBody: Type.Optional(size('largest request body; 0 sets no limit', '100MB')),
@@ -85,7 +130,12 @@ export const siteShape = closed(
 export const gatewayShape = closed(
   {
     workers: Type.Optional(Type.Integer({ minimum: 1, maximum: 256, description: 'Worker processes. Default: one per processor.' })),
-    user: Type.Optional(Type.String({ description: 'User the workers run as when Steward runs as root; they keep only the right to open low ports. Default: www-data, else nobody.' })),
+    user: Type.Optional(
+      Type.String({
+        description:
+          'User the workers run as when Steward runs as root; they keep only the right to open low ports. Default: www-data, else nobody.',
+      }),
+    ),
     headerTimeout: Type.Optional(duration('to receive all request headers', '60s')),
     idleTimeout: Type.Optional(duration('an idle keep-alive connection is closed', '75s')),
     accessLog: Type.Optional(Type.Boolean({ description: 'One line per request in `steward logs gateway`. Default: true.' })),

@@ -1,0 +1,37 @@
+/**
+ * An operation: one thing a person or program may ask of Steward. The list of operations is data; the server, the client,
+ * the command line, the console and the reference are made from it.
+ */
+import type { Static, TSchema } from 'typebox';
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
+export interface Operation {
+  readonly name: string;
+  readonly method: Method;
+  /** `/v1/instances/:id` */
+  readonly path: string;
+  /** One sentence for people. */
+  readonly summary: string;
+  readonly params?: TSchema;
+  readonly query?: TSchema;
+  readonly body?: TSchema;
+  /** Shape of the answer; of each event when `stream` is set. */
+  readonly answer: TSchema;
+  /** The answer is a stream of server-sent events, each with an id to go on from (Last-Event-ID). */
+  readonly stream?: true;
+}
+
+/** Keeps the exact types of an operation's shapes. */
+export const operation = <const O extends Operation>(given: O): O => given;
+
+type StaticOr<T, Otherwise> = T extends TSchema ? Static<T> : Otherwise;
+
+/** What a caller gives: params, query and body, those that the operation has. */
+export interface Input<O extends Operation> {
+  readonly params: StaticOr<O['params'], Record<string, never>>;
+  readonly query: StaticOr<O['query'], Record<string, never>>;
+  readonly body: StaticOr<O['body'], undefined>;
+}
+
+export type Answer<O extends Operation> = Static<O['answer']>;

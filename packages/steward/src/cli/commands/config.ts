@@ -1,0 +1,120 @@
+/** plan, apply, check, import: files and what they would do. */
+import { resolve } from 'node:path';
+import type { Plan } from '@steward/sdk/contract/system';
+import { importFiles } from '../../config/import.ts';
+import { countProblems, formatProblems, hasErrors, originOf, type Problem, pointerStep } from '../../config/problem.ts';
+import { findConfig, type Loaded, loadConfig } from '../../config/read.ts';
+import { StewardError } from '../../errors.ts';
+import { loadCertificates } from '../../gateway/certs.ts';
+import { tryStart } from '../../supervisor/spawn.ts';
+import { type Call, type Command, type Io, jsonOption } from '../command.ts';
+import { planText } from '../views.ts';
+
+/** The files a command is about, absolute: those named, else the configuration of the current folder; undefined when there is none. */
+export function filesOf({ positionals, io }: Pick<Call, 'positionals' | 'io'>): string[] | undefined {
+  if (positionals.length > 0) return positionals.map((file) => resolve(io.cwd, file));
+  const found = findConfig(io.cwd);
+  return found === undefined ? undefined : [found];
+}
+
+export function load(files: readonly string[], io: Io, socketFolder: string): Loaded {
+  return loadConfig(files, { env: io.env, socketFolder, base: io.cwd });
+}
+
+const planCommand = (name: 'plan' | 'apply'): Command => ({
+  name,
+  usage: name === 'plan' ? '[--json] [FILE...]' : '[--replace] [--json] [FILE...]',
+  details: name === 'apply' ? '      --replace    also stop what is only in the files applied before' : undefined,
+  options: { ...jsonOption, ...(name === 'apply' && { replace: { type: 'boolean' } }) },
+  takes: 'any',
+  async run(call) {
+    const { client, io, values, positionals } = call;
+    const files = positionals.length === 0 ? undefined : filesOf(call);
+    const body = { ...(files && { files }), base: io.cwd, ...(values.replace && { replace: true }) };
+    const plan: Plan = name === 'plan' ? await client.planConfig({ body }) : await client.applyConfig({ body });
+    if (plan.problemsText !== '') io.err(plan.problemsText);
+    if (values.json) io.out(JSON.stringify(plan, undefined, 2));
+    else if (!hasErrors(plan.problems)) io.out(planText(plan, io.isTerminal));
+    return hasErrors(plan.problems) ? 2 : 0;
+  },
+});
+
+export const plan = planCommand('plan');
+export const apply = planCommand('apply');
+
+/** What would keep a service from starting here: warnings, since a file may be checked on another machine than it runs on. */
+function startProblems({ config, readings }: Loaded): Problem[] {
+  const seen = new Set<string>();
+  return config.instances.flatMap((spec) => {
+    if (seen.has(spec.service)) return [];
+    seen.add(spec.service);
+    const trouble = tryStart(spec);
+    if (trouble === undefined) return [];
+    const reading = readings.find((candidate) => candidate.config.services?.[spec.service] !== undefined);
+    const at = reading && originOf(reading.origins, `/services${pointerStep(spec.service)}/${trouble.field}`);
+    return [
+      {
+        severity: 'warning',
+        code: 'config/cannot-start',
+        message: `services.${spec.service}: ${trouble.message}`,
+        hint: 'It would not start on this machine as it is.',
+        ...(at && { at }),
+      },
+    ];
+  });
+}
+
+export const check: Command = {
+  name: 'check',
+  usage: '[--json] [FILE...]',
+  options: jsonOption,
+  takes: 'any',
+  async run(call) {
+    const { io, values, state } = call;
+    const files = filesOf(call);
+    if (files === undefined)
+      throw new StewardError('cli/no-file', `there is no steward.yaml in ${io.cwd}`, {
+        status: 400,
+        hint: 'Name a file: steward check FILE',
+      });
+    const loaded = load(files, io, state.sockets);
+    const deeper = hasErrors(loaded.problems)
+      ? []
+      : [
+          ...startProblems(loaded),
+          ...(
+            await loadCertificates(
+              loaded.config.sites.filter(({ tls }) => tls !== 'internal'),
+              state.authority,
+              Date.now(),
+            )
+          ).problems,
+        ];
+    const problems = [...loaded.problems, ...deeper];
+    if (values.json) io.out(JSON.stringify({ problems }, undefined, 2));
+    else {
+      if (problems.length > 0) io.err(`${formatProblems(problems, loaded.sources)}\n`);
+      const { instances, sites } = loaded.config;
+      io.out(
+        hasErrors(problems) ? countProblems(problems) : `${countProblems(problems)}: ${instances.length} instances, ${sites.length} sites`,
+      );
+    }
+    return hasErrors(problems) ? 2 : 0;
+  },
+};
+
+export const importCommand: Command = {
+  name: 'import',
+  usage: '[--json] FILE...',
+  options: jsonOption,
+  takes: 'some',
+  async run(call) {
+    const { io, values, state } = call;
+    const loaded = load(filesOf(call) ?? [], io, state.sockets);
+    if (loaded.problems.length > 0) io.err(`${formatProblems(loaded.problems, loaded.sources)}\n`);
+    if (hasErrors(loaded.problems)) return 2;
+    const { config, yaml } = importFiles(loaded.readings);
+    io.out(values.json ? JSON.stringify(config, undefined, 2) : yaml.trimEnd());
+    return 0;
+  },
+};

@@ -1,0 +1,260 @@
+/** up, down, daemon: starting Steward, in the foreground or behind, and ending it. */
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { RequestRefused, Unreachable } from '@steward/sdk/client';
+import type { Plan } from '@steward/sdk/contract/system';
+import { formatProblems, hasErrors } from '../../config/problem.ts';
+import { StewardError } from '../../errors.ts';
+import { createSteward, type Steward } from '../../steward.ts';
+import { type Call, type Command, jsonOption } from '../command.ts';
+import { createDaemonLog } from '../daemon-log.ts';
+import { progressWhile, settle, whetherUp } from '../progress.ts';
+import { factLine, instanceTable, planText } from '../views.ts';
+import { filesOf, load } from './config.ts';
+import { createLinePrinter, untilInterrupted } from './logs.ts';
+
+/** How long a daemon may take to answer after its start. */
+const startMs = 15_000;
+
+async function isReachable({ client }: Call): Promise<boolean> {
+  try {
+    await client.getStatus();
+    return true;
+  } catch (error) {
+    if (error instanceof Unreachable) return false;
+    throw error;
+  }
+}
+
+/** The last lines of the daemon's log, for when it did not come up. */
+function logTail(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-5).join('\n');
+  } catch {
+    return '';
+  }
+}
+
+/** Starts a daemon of its own session; resolves when it answers. @throws StewardError when it does not. */
+async function startBehind(call: Call): Promise<void> {
+  const { state, io } = call;
+  const log = openLog(state.path, state.daemonLog);
+  const main = fileURLToPath(new URL(`../main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, 'daemon', '--state', state.path], {
+    detached: true,
+    stdio: ['ignore', log, log],
+    cwd: '/',
+    env: { ...io.env } as NodeJS.ProcessEnv,
+  });
+  closeSync(log);
+  child.unref();
+  const ended = new Promise<never>((_, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) =>
+      reject(
+        new StewardError('daemon/start', `the daemon ended with code ${code} before it was ready:\n${logTail(state.daemonLog)}`, {
+          hint: `See ${state.daemonLog}.`,
+        }),
+      ),
+    );
+  });
+  const answers = (async () => {
+    for (const end = Date.now() + startMs; Date.now() < end; await wait(20)) if (await isReachable(call)) return;
+    throw new StewardError('daemon/start', `the daemon does not answer ${startMs / 1000} s after its start`, {
+      hint: `See ${state.daemonLog}.`,
+    });
+  })();
+  await progressWhile(io, 'starting the daemon', Promise.race([answers, ended]));
+  child.removeAllListeners();
+}
+
+function openLog(folder: string, file: string): number {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o711 });
+    return openSync(file, 'a', 0o600);
+  } catch (error) {
+    throw new StewardError('daemon/state-folder', `the state directory ${folder} cannot be used: ${(error as Error).message}`, {
+      status: 400,
+      hint: 'Give another one with --state DIR or STEWARD_STATE.',
+    });
+  }
+}
+
+async function applyFiles({ client, io, values }: Call, files: readonly string[]): Promise<Plan> {
+  return progressWhile(
+    io,
+    'applying',
+    client.applyConfig({ body: { files: [...files], base: io.cwd, ...(values.replace && { replace: true }) } }),
+  );
+}
+
+/** Where a person can point a browser now. */
+async function addresses({ client }: Call): Promise<string[]> {
+  const { listeners } = await client.getStatus();
+  return listeners.map(({ address, tls, hosts }) => {
+    const [, bound = '*', port = ''] = /^(.*):(\d+)$/.exec(address) ?? [];
+    const host =
+      hosts.find((name) => !/[*~]/.test(name)) ?? (bound === '*' || bound === '0.0.0.0' || bound === '[::]' ? 'localhost' : bound);
+    const usual = tls ? '443' : '80';
+    return `${tls ? 'https' : 'http'}://${host}${port === usual ? '' : `:${port}`}/`;
+  });
+}
+
+/** Shows what came of an apply: 0 when all runs, 1 when something does not. */
+async function report(call: Call, plan: Plan): Promise<number> {
+  const { io, values } = call;
+  const touched = plan.changes.filter(({ kind }) => kind !== 'stop').map(({ id }) => id);
+  const instances = await settle(call, touched);
+  if (values.json) io.out(JSON.stringify({ plan, instances }, undefined, 2));
+  else {
+    io.out(planText(plan, io.isTerminal));
+    io.out(instanceTable(instances, io.columns, io.isTerminal));
+    for (const url of new Set(await addresses(call))) io.out(`serving ${url}`);
+  }
+  return instances.every(whetherUp) ? 0 : 1;
+}
+
+/** Follows logs and facts until `signal`. */
+async function showLive(call: Call, signal: AbortSignal): Promise<void> {
+  const { client, io } = call;
+  const print = createLinePrinter(call);
+  const quiet = async (work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      if (!signal.aborted && !(error instanceof Unreachable)) throw error;
+    }
+  };
+  await Promise.all([
+    quiet(async () => {
+      for await (const { data } of client.readLogs({ query: { follow: true, lines: 0 } }, signal)) print(data);
+    }),
+    quiet(async () => {
+      for await (const { data } of client.listFacts({ query: { follow: true, count: 0 } }, signal))
+        io.err(call.values.json ? JSON.stringify(data) : factLine(data, new Date(), io.isTerminal));
+    }),
+  ]);
+}
+
+async function stopVisibly(call: Call, steward: Steward): Promise<void> {
+  const { io } = call;
+  io.err('stopping all services in order (Ctrl-C again leaves them running)');
+  const again = new Promise<'again'>((resolve) => process.once('SIGINT', () => resolve('again')));
+  const outcome = await progressWhile(io, 'stopping', Promise.race([steward.shutDown(), again]));
+  if (outcome !== 'again') return io.err('stopped');
+  io.err('left as they are; `steward up` takes them over');
+  process.exit(1);
+}
+
+/** Runs the daemon in this process, with live output, until Ctrl-C or `steward down`. */
+async function inForeground(call: Call, files: readonly string[]): Promise<number> {
+  const { io, state } = call;
+  const steward = await createSteward({ state, log: (level, message) => void (level !== 'info' && io.err(`steward: ${message}`)) });
+  const interrupted = untilInterrupted();
+  const live = showLive(call, interrupted.signal);
+  let stopping: Promise<void> | undefined;
+  const onAbort = (): void => void (stopping ??= stopVisibly(call, steward));
+  interrupted.signal.addEventListener('abort', onAbort);
+  try {
+    await applyFiles(call, files);
+  } catch (error) {
+    interrupted.signal.removeEventListener('abort', onAbort);
+    interrupted.abort();
+    await steward.leave();
+    throw error;
+  }
+  for (const url of new Set(await addresses(call))) io.err(`serving ${url}`);
+  await steward.ended;
+  await stopping;
+  interrupted.abort();
+  await live;
+  return 0;
+}
+
+export const up: Command = {
+  name: 'up',
+  usage: '[-d] [--replace] [FILE...]',
+  details:
+    '  Without FILE: the steward.yaml of the current folder. On a running Steward it applies the files: only what changed restarts.\n  -d, --detach     in the background\n      --replace    also stop what is only in the files applied before\n      --json       the outcome as JSON (with -d)',
+  options: { ...jsonOption, detach: { type: 'boolean', short: 'd' }, replace: { type: 'boolean' } },
+  takes: 'any',
+  async run(call) {
+    const { io, values, state } = call;
+    const files = filesOf(call);
+    if (files === undefined)
+      throw new StewardError('cli/no-file', `there is no steward.yaml in ${io.cwd}`, {
+        status: 400,
+        hint: 'Name what to run: steward up FILE...',
+      });
+    const { problems, sources } = load(files, io, state.sockets);
+    if (problems.length > 0) io.err(`${formatProblems(problems, sources)}\n`);
+    if (hasErrors(problems)) return 2;
+    const running = await isReachable(call);
+    if (!running && !values.detach) return inForeground(call, files);
+    if (!running) await startBehind(call);
+    let code: number;
+    try {
+      code = await report(call, await applyFiles(call, files));
+    } catch (error) {
+      if (!running && error instanceof RequestRefused) await call.client.shutDown();
+      throw error;
+    }
+    if (values.detach) return code;
+    io.err('a daemon runs already: applied there; Ctrl-C ends this view and leaves it running');
+    await showLive(call, untilInterrupted().signal);
+    return 0;
+  },
+};
+
+async function waitUntilGone(call: Call): Promise<void> {
+  while (await isReachable(call)) await wait(50);
+}
+
+export const down: Command = {
+  name: 'down',
+  usage: '',
+  options: {},
+  takes: 'nothing',
+  async run(call) {
+    const { client, io, state } = call;
+    if (await isReachable(call)) {
+      const { stopping } = await client.shutDown();
+      await progressWhile(io, `stopping ${stopping} instances`, waitUntilGone(call));
+      io.out('stopped');
+      return 0;
+    }
+    // A daemon that was killed may have left services: they are taken over to be stopped.
+    const steward = await createSteward({ state, log: () => {} });
+    const left = await steward.takeOver();
+    await progressWhile(io, `stopping ${left} instances that an earlier daemon left`, steward.shutDown());
+    io.out(left === 0 ? 'nothing was running' : `stopped ${left} instances that an earlier daemon left`);
+    return 0;
+  },
+};
+
+export const daemon: Command = {
+  name: 'daemon',
+  usage: '',
+  options: {},
+  takes: 'nothing',
+  async run({ state, values }) {
+    const log = createDaemonLog();
+    const bug = (error: unknown): void => log('error', `bug: ${(error as Error)?.stack ?? error}`);
+    process.on('uncaughtException', bug);
+    process.on('unhandledRejection', bug);
+    const steward = await createSteward({ state, log });
+    const stop = (name: string): void => {
+      log('info', `got ${name}: stopping all services`);
+      void steward.shutDown();
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+    process.on('SIGHUP', () => void steward.system.apply({}).catch((error: Error) => log('error', error.message)));
+    if (values.resume)
+      await steward.resume().catch((error: Error) => log('error', `the last configuration cannot be applied: ${error.message}`));
+    await steward.ended;
+    return 0;
+  },
+};

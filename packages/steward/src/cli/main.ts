@@ -1,0 +1,179 @@
+/** The command line: finds the command, reads its options, runs it, and turns what went wrong into words and an exit code. */
+import { parseArgs } from 'node:util';
+import { RequestRefused, Unreachable } from '@steward/sdk/client';
+import { didYouMean } from '../config/near.ts';
+import { StewardError } from '../errors.ts';
+import { stateFolderAt } from '../state-folder.ts';
+import { type Command, type CommandEntry, clientFor, type Io } from './command.ts';
+
+const running = () => import('./commands/up.ts');
+const instances = () => import('./commands/instances.ts');
+const output = () => import('./commands/logs.ts');
+const files = () => import('./commands/config.ts');
+const other = () => import('./commands/other.ts');
+
+const commands: readonly CommandEntry[] = [
+  {
+    name: 'up',
+    summary: 'runs the services and sites of files (steward.yaml, supervisord, nginx, Apache, in any mix)',
+    load: async () => (await running()).up,
+  },
+  { name: 'down', summary: 'stops all services in order, then Steward', load: async () => (await running()).down },
+  {
+    name: 'ps',
+    summary: 'shows what runs: state, pid, uptime, cpu, memory, restarts, last log line',
+    load: async () => (await instances()).ps,
+  },
+  {
+    name: 'logs',
+    summary: 'shows what services wrote, merged by time; -f goes on with what comes',
+    load: async () => (await output()).logs,
+  },
+  { name: 'start', summary: 'starts instances, also those stopped by hand', load: async () => (await instances()).start },
+  {
+    name: 'stop',
+    summary: 'stops instances; they stay stopped, also after a reboot, until somebody starts them',
+    load: async () => (await instances()).stop,
+  },
+  { name: 'restart', summary: 'stops and starts instances', load: async () => (await instances()).restart },
+  {
+    name: 'signal',
+    summary: 'sends a signal (HUP, USR1, ...) to the processes of instances',
+    load: async () => (await instances()).signal,
+  },
+  {
+    name: 'plan',
+    summary: 'shows what an apply would start, restart, stop and leave, and why; changes nothing',
+    load: async () => (await files()).plan,
+  },
+  {
+    name: 'apply',
+    summary: 'does exactly what the plan says; a file with errors changes nothing',
+    load: async () => (await files()).apply,
+  },
+  {
+    name: 'check',
+    summary: 'tells every problem of the files, with line and column; exit 2 when there are errors',
+    load: async () => (await files()).check,
+  },
+  {
+    name: 'import',
+    summary: 'prints supervisord, nginx and Apache files as one steward.yaml; what it cannot take over is told',
+    load: async () => (await files()).importCommand,
+  },
+  { name: 'events', summary: 'shows what happened and why; -f goes on with what comes', load: async () => (await output()).events },
+  { name: 'ca', summary: 'prints the certificate of the local authority that `tls: internal` uses', load: async () => (await other()).ca },
+  {
+    name: 'version',
+    summary: 'prints the versions of this program, of Node, and of the daemon that runs',
+    load: async () => (await other()).version,
+  },
+  { name: 'daemon', summary: 'runs the daemon itself', hidden: true, load: async () => (await running()).daemon },
+];
+
+const everywhere = { help: { type: 'boolean', short: 'h' }, state: { type: 'string' } } as const;
+
+function overview(): string {
+  const rows = commands.filter(({ hidden }) => !hidden).map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`);
+  return [
+    'steward COMMAND [OPTIONS] [NAME...]',
+    '',
+    ...rows,
+    '',
+    '  --state DIR  the state directory (default: $STEWARD_STATE, else /var/lib/steward for root, ~/.local/state/steward for others)',
+    '  -h, --help   of the command',
+    '',
+    'Exit codes: 0 done, 1 failed, 2 your input, 3 cannot reach Steward.',
+  ].join('\n');
+}
+
+const helpOf = ({ summary }: CommandEntry, { name, usage, details }: Command): string =>
+  [`steward ${name} ${usage}`.trimEnd(), `  ${summary}`, ...(details ? ['', details] : [])].join('\n');
+
+function usageError(command: Command, message: string): StewardError {
+  return new StewardError('cli/usage', message, { status: 400, hint: `steward ${command.name} ${command.usage}` });
+}
+
+function readOptions(command: Command, words: readonly string[]) {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...words],
+      options: { ...everywhere, ...command.options, ...(command.name === 'daemon' && { resume: { type: 'boolean' as const } }) },
+      allowPositionals: true,
+    });
+    return { values: values as Record<string, string | boolean | undefined>, positionals };
+  } catch (error) {
+    throw usageError(
+      command,
+      (error as Error).message.replace(/\. To specify.*$/s, '').replace(/^./, (char) => char.toLowerCase()),
+    );
+  }
+}
+
+async function runCommand(entry: CommandEntry, words: readonly string[], io: Io): Promise<number> {
+  const command = await entry.load();
+  const { values, positionals } = readOptions(command, words);
+  if (values.help) {
+    io.out(helpOf(entry, command));
+    return 0;
+  }
+  if (command.takes === 'nothing' && positionals.length > 0)
+    throw usageError(command, `${command.name} takes no names, and got "${positionals[0]}"`);
+  if (command.takes === 'some' && positionals.length === 0) throw usageError(command, `${command.name} needs at least one name`);
+  const state = stateFolderAt(values.state as string | undefined);
+  return command.run({ values, positionals, io, state, client: clientFor(state) });
+}
+
+/** Says what went wrong; the exit code that goes with it. */
+function tell(error: unknown, io: Io): number {
+  if (error instanceof Unreachable) {
+    io.err('no Steward daemon answers: start one with `steward up`, or name its state directory with --state  [cli/no-daemon]');
+    return 3;
+  }
+  if (error instanceof StewardError || error instanceof RequestRefused) {
+    const details = error instanceof RequestRefused ? error.body : error.details;
+    if (typeof details.problemsText === 'string' && details.problemsText !== '') io.err(`${details.problemsText}\n`);
+    io.err(`steward: ${error.message}  [${error.code}]${error.hint === undefined ? '' : `\n  ${error.hint}`}`);
+    return error.status < 500 ? 2 : 1;
+  }
+  io.err(`steward: this is a bug: ${(error as Error)?.stack ?? error}`);
+  return 1;
+}
+
+/** Runs one command line. @returns the exit code. */
+export async function main(words: readonly string[], io: Io): Promise<number> {
+  const [name, ...rest] = words;
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    const command = commands.find((candidate) => candidate.name === rest[0]);
+    io.out(command === undefined ? overview() : helpOf(command, await command.load()));
+    return name === undefined ? 2 : 0;
+  }
+  const command = commands.find((candidate) => candidate.name === (name === '--version' ? 'version' : name));
+  try {
+    if (command === undefined)
+      throw new StewardError('cli/usage', `there is no command "${name}"`, {
+        status: 400,
+        hint: `\`steward help\` lists them.${didYouMean(
+          name,
+          commands.map((known) => known.name),
+        )}`,
+      });
+    return await runCommand(command, rest, io);
+  } catch (error) {
+    return tell(error, io);
+  }
+}
+
+if (import.meta.main) {
+  // A reader that went away (`steward logs | head`) is the end, not an error.
+  process.stdout.on('error', () => process.exit(0));
+  const io: Io = {
+    out: (text) => void process.stdout.write(`${text}\n`),
+    err: (text) => void process.stderr.write(`${text}\n`),
+    cwd: process.cwd(),
+    env: process.env,
+    isTerminal: Boolean(process.stdout.isTTY) && process.env.NO_COLOR === undefined,
+    columns: process.stdout.columns ?? 0,
+  };
+  process.exit(await main(process.argv.slice(2), io));
+}

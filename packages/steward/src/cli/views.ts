@@ -1,0 +1,91 @@
+/** How instances, log lines, facts and plans look on a terminal. Pure. */
+import type { Fact } from '@steward/sdk/contract/facts';
+import type { InstanceInfo, LogLine } from '@steward/sdk/contract/instances';
+import type { Plan } from '@steward/sdk/contract/system';
+import { type Color, type Column, clock, harmless, megabytes, paint, table, uptime } from './print.ts';
+
+const stateColors: Readonly<Record<InstanceInfo['state'], Color>> = {
+  RUNNING: 'green',
+  STARTING: 'cyan',
+  STOPPING: 'cyan',
+  BACKOFF: 'yellow',
+  FATAL: 'red',
+  EXITED: 'dim',
+  STOPPED: 'dim',
+};
+
+const columns: readonly Column<InstanceInfo>[] = [
+  { title: 'NAME', value: ({ id }) => harmless(id) },
+  { title: 'STATE', value: ({ state }) => state, color: ({ state }) => stateColors[state] },
+  { title: 'PID', value: ({ pid }) => (pid === undefined ? '-' : String(pid)), align: 'right' },
+  { title: 'UPTIME', value: ({ uptimeSeconds }) => (uptimeSeconds === undefined ? '-' : uptime(uptimeSeconds)), align: 'right' },
+  { title: 'CPU', value: ({ cpuPercent }) => (cpuPercent === undefined ? '-' : `${cpuPercent.toFixed(1)}%`), align: 'right' },
+  { title: 'MEMORY', value: ({ memoryBytes }) => (memoryBytes === undefined ? '-' : megabytes(memoryBytes)), align: 'right' },
+  { title: 'RESTARTS', value: ({ restarts }) => String(restarts), align: 'right' },
+  {
+    title: 'LAST LINE',
+    value: ({ state, reason, lastLine }) => harmless(state !== 'RUNNING' && reason !== '' ? `(${reason})` : (lastLine ?? '')),
+  },
+];
+
+export function instanceTable(instances: readonly InstanceInfo[], width: number, colored: boolean): string {
+  return instances.length === 0 ? 'nothing runs: no services are configured' : table(instances, columns, width, colored);
+}
+
+const nameColors: readonly Color[] = ['cyan', 'magenta', 'blue', 'green', 'yellow'];
+
+function colorOf(name: string): Color {
+  let sum = 0;
+  for (const char of name) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 997;
+  return nameColors[sum % nameColors.length] as Color;
+}
+
+/** `14:03:22.120 web_1 | text`; stderr has `!` for `|`. */
+export function logLine({ instance, stream, at, text }: LogLine, width: number, now: Date, colored: boolean): string {
+  const time = at === null ? '' : `${paint(clock(at, now), 'dim', colored)} `;
+  const bar = stream === 'stderr' ? paint('!', 'red', colored) : paint('|', 'dim', colored);
+  return `${time}${paint(harmless(instance).padEnd(width), colorOf(instance), colored)} ${bar} ${colored ? text.replace(/[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]/g, '·') : text}`;
+}
+
+const factColor = (type: Fact['type']): Color =>
+  type.endsWith('fatal') || type.endsWith('trouble') || type.endsWith('refused')
+    ? 'red'
+    : type.endsWith('backoff') || type.endsWith('killed')
+      ? 'yellow'
+      : type.endsWith('running')
+        ? 'green'
+        : 'dim';
+
+/** `14:03:22.120 web_1 instance.running  ready 0.2 s after its start`. */
+export function factLine({ at, type, subject, message }: Fact, now: Date, colored: boolean): string {
+  return `${paint(clock(at, now), 'dim', colored)} ${harmless(subject)} ${paint(type, factColor(type), colored)}  ${harmless(message)}`;
+}
+
+const signs = { start: '+', stop: '-', restart: '~', update: '*', stay: ' ' } as const;
+const changeColors: Readonly<Record<keyof typeof signs, Color | undefined>> = {
+  start: 'green',
+  stop: 'red',
+  restart: 'yellow',
+  update: 'cyan',
+  stay: 'dim',
+};
+const explained = { start: 'starts', stop: 'stops', restart: 'restarts', update: 'is changed without a restart', stay: 'stays' } as const;
+
+/** One line a change with its reasons, what stays in one line together, then what happens to the gateway. */
+export function planText({ changes, sites }: Plan, colored: boolean): string {
+  const shown = changes
+    .filter(({ kind }) => kind !== 'stay')
+    .flatMap(({ kind, id, reasons }) => {
+      const line = `${signs[kind]} ${harmless(id)} ${explained[kind]}`;
+      return [paint(line, changeColors[kind] ?? 'dim', colored), ...reasons.map((reason) => `    ${harmless(reason)}`)];
+    });
+  const stay = changes.filter(({ kind }) => kind === 'stay').map(({ id }) => id);
+  const rest =
+    stay.length === 0
+      ? []
+      : [paint(`  ${stay.length} ${stay.length === 1 ? 'stays' : 'stay'} untouched: ${cutList(stay)}`, 'dim', colored)];
+  return [...shown, ...rest, `gateway: ${sites.summary}${sites.changed ? ' (changed; no connection is dropped)' : ''}`].join('\n');
+}
+
+const cutList = (names: readonly string[]): string =>
+  names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')} and ${names.length - 8} more`;

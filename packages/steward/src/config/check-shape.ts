@@ -1,0 +1,197 @@
+/**
+ * Holds a value against its TypeBox shape and tells every difference in the words of the file. Our own walk rather than
+ * a validator's, because a validator says "must match a schema in anyOf" where a person needs the line and the word.
+ */
+import type { TSchema } from 'typebox';
+import { didYouMean } from './near.ts';
+import { type Origins, originOf, type Position, type Problem, pointerStep } from './problem.ts';
+
+/** The JSON Schema keywords our shapes use. */
+interface Shape {
+  readonly type?: 'object' | 'array' | 'string' | 'number' | 'integer' | 'boolean';
+  readonly properties?: Readonly<Record<string, Shape>>;
+  readonly patternProperties?: Readonly<Record<string, Shape>>;
+  readonly required?: readonly string[];
+  readonly items?: Shape;
+  readonly anyOf?: readonly Shape[];
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly pattern?: string;
+  readonly format?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minItems?: number;
+  readonly description?: string;
+}
+
+const kindOf = (value: unknown): string =>
+  value === null
+    ? 'nothing'
+    : Array.isArray(value)
+      ? 'a list'
+      : typeof value === 'object'
+        ? 'a mapping'
+        : typeof value === 'number'
+          ? `the number ${value}`
+          : typeof value === 'boolean'
+            ? String(value)
+            : `"${value}"`;
+
+const typeWords: Readonly<Record<string, string>> = {
+  object: 'a mapping',
+  array: 'a list',
+  string: 'a text',
+  number: 'a number',
+  integer: 'a whole number',
+  boolean: 'true or false',
+};
+
+function choices(shape: Shape): unknown[] {
+  if (shape.const !== undefined) return [shape.const];
+  return shape.enum ? [...shape.enum] : [];
+}
+
+function expected(shape: Shape): string {
+  if (shape.format === 'steward-duration') return 'a duration such as 30s, 5m or 1h30m';
+  if (shape.format === 'steward-size') return 'a size such as 64KB, 50MB or 4GB';
+  const listed = choices(shape);
+  if (listed.length > 0) return listed.map((choice) => `${choice}`).join(', ');
+  if (shape.anyOf) return shape.anyOf.map(expected).join(' or ');
+  const range = shape.minimum !== undefined ? ` from ${shape.minimum}${shape.maximum !== undefined ? ` to ${shape.maximum}` : ''}` : '';
+  return `${typeWords[shape.type ?? ''] ?? 'something else'}${range}`;
+}
+
+/** `services.web.restart` for `/services/web/restart`. */
+export const dotted = (pointer: string): string =>
+  pointer
+    .slice(1)
+    .split('/')
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .join('.');
+
+function hasType(type: string | undefined, value: unknown): boolean {
+  switch (type) {
+    case 'object':
+      return typeof value === 'object' && value !== null && !Array.isArray(value);
+    case 'array':
+      return Array.isArray(value);
+    case 'integer':
+      return Number.isInteger(value);
+    case undefined:
+      return true;
+    default:
+      return typeof value === type;
+  }
+}
+
+/** Whether `value` was meant for this branch of a choice: same type, so that its inside is worth telling about. */
+const isMeantFor = (shape: Shape, value: unknown): boolean => choices(shape).length === 0 && hasType(shape.type, value);
+
+/** All differences between `value` and `shape`, with positions from `origins`. */
+export function checkShape(root: TSchema, value: unknown, origins: Origins): Problem[] {
+  const problems: Problem[] = [];
+  const tell = (pointer: string, code: string, message: string, hint: string, at?: Position): void => {
+    problems.push({ severity: 'error', code: `config/${code}`, message, hint, at: at ?? originOf(origins, pointer) });
+  };
+
+  function visit(shape: Shape, given: unknown, pointer: string): void {
+    if (shape.anyOf) return visitChoice(shape, shape.anyOf, given, pointer);
+    const listed = choices(shape);
+    if (listed.length > 0) {
+      if (!listed.includes(given))
+        tell(
+          pointer,
+          'unknown-value',
+          `${dotted(pointer)}: ${kindOf(given)} is not one of its values`,
+          `Use one of: ${expected(shape)}.${typeof given === 'string' ? didYouMean(given, listed.map(String)) : ''}`,
+        );
+      return;
+    }
+    if (!hasType(shape.type, given))
+      return tell(
+        pointer,
+        'wrong-type',
+        `${dotted(pointer) || 'the file'}: ${kindOf(given)} stands where ${expected(shape)} is expected`,
+        `Write ${expected(shape)}.`,
+      );
+    if (typeof given === 'string') visitText(shape, given, pointer);
+    else if (typeof given === 'number') visitNumber(shape, given, pointer);
+    else if (Array.isArray(given)) visitList(shape, given, pointer);
+    else if (typeof given === 'object' && given !== null) visitMapping(shape, given as Record<string, unknown>, pointer);
+  }
+
+  function visitChoice(shape: Shape, branches: readonly Shape[], given: unknown, pointer: string): void {
+    const before = problems.length;
+    const meant = branches.filter((branch) => isMeantFor(branch, given));
+    if (branches.some((branch) => choices(branch).includes(given))) return;
+    for (const branch of meant) {
+      problems.length = before;
+      visit(branch, given, pointer);
+      if (problems.length === before) return;
+    }
+    if (meant.length === 0)
+      tell(
+        pointer,
+        'wrong-type',
+        `${dotted(pointer)}: ${kindOf(given)} stands where ${expected(shape)} is expected`,
+        `Write ${expected(shape)}.`,
+      );
+  }
+
+  function visitText(shape: Shape, given: string, pointer: string): void {
+    if (shape.pattern === undefined || new RegExp(shape.pattern).test(given)) return;
+    tell(
+      pointer,
+      'wrong-form',
+      `${dotted(pointer)}: "${given}" is not ${shape.format ? expected(shape) : 'of the right form'}`,
+      shape.format ? `Write ${expected(shape)}.` : `It must match ${shape.pattern}.`,
+    );
+  }
+
+  function visitNumber(shape: Shape, given: number, pointer: string): void {
+    if (given >= (shape.minimum ?? -Infinity) && given <= (shape.maximum ?? Infinity)) return;
+    tell(pointer, 'out-of-range', `${dotted(pointer)}: ${given} is out of range`, `Write ${expected(shape)}.`);
+  }
+
+  function visitList(shape: Shape, given: readonly unknown[], pointer: string): void {
+    if (given.length < (shape.minItems ?? 0))
+      tell(pointer, 'empty-list', `${dotted(pointer)}: the list is empty`, 'Write at least one entry.');
+    const { items } = shape;
+    if (items) given.forEach((item, index) => void visit(items, item, pointer + pointerStep(index)));
+  }
+
+  function visitMapping(shape: Shape, given: Record<string, unknown>, pointer: string): void {
+    const values = shape.patternProperties ? Object.values(shape.patternProperties)[0] : undefined;
+    for (const [key, item] of Object.entries(given)) {
+      const at = pointer + pointerStep(key);
+      const inner = shape.properties?.[key] ?? values;
+      if (inner) visit(inner, item, at);
+      else unknownKey(shape, key, at, pointer);
+    }
+    for (const key of shape.required ?? []) {
+      if (!(key in given))
+        tell(
+          pointer,
+          'missing-key',
+          `${dotted(pointer) || 'the file'}: "${key}" is missing`,
+          `Add ${key}: ${expected(shape.properties?.[key] ?? {})}.`,
+          origins.get(`${pointer}#key`),
+        );
+    }
+  }
+
+  function unknownKey(shape: Shape, key: string, at: string, pointer: string): void {
+    const known = Object.keys(shape.properties ?? {}).filter((name) => name !== '$schema');
+    const meant = didYouMean(key, known);
+    tell(
+      at,
+      'unknown-key',
+      `${dotted(at)}: there is no "${key}" in ${dotted(pointer) || 'this file'}`,
+      `Use one of: ${known.join(', ')}.${meant}`,
+      origins.get(`${at}#key`),
+    );
+  }
+
+  visit(root as Shape, value, '');
+  return problems;
+}

@@ -1,0 +1,104 @@
+/** What an apply would do, and why: the difference between what runs and what is wanted. Pure. */
+import { createHmac } from 'node:crypto';
+import type { InstanceSpec } from './model.ts';
+
+/**
+ * - `start`, `stop`: it is new, or gone from the files.
+ * - `restart`: something changed that a process only takes at its start.
+ * - `update`: something changed that takes effect without a restart.
+ * - `stay`: nothing changed.
+ */
+export interface Change {
+  readonly kind: 'start' | 'stop' | 'restart' | 'update' | 'stay';
+  readonly id: string;
+  /** Why, one field a line: `run: "a" → "b"`. Empty for start, stop and stay. */
+  readonly reasons: readonly string[];
+}
+
+/** A spec as it is compared and kept on disk: secret values are replaced by a keyed hash, which tells a change and nothing else. */
+export type PlainSpec = InstanceSpec;
+
+/** `key` is private to this installation; without it the hashes say nothing about the secrets. */
+export function withoutSecrets(spec: InstanceSpec, key: string): PlainSpec {
+  const hidden = (value: string): string => `hidden:${createHmac('sha256', key).update(value).digest('base64url').slice(0, 22)}`;
+  const env = Object.fromEntries(
+    Object.entries(spec.env).map(([name, value]) => [name, spec.secretEnv.includes(name) ? hidden(value) : value]),
+  );
+  return { ...spec, env };
+}
+
+/** The fields a running process cannot take over. */
+const atStart: readonly (keyof InstanceSpec)[] = [
+  'command',
+  'cwd',
+  'env',
+  'inheritEnv',
+  'user',
+  'userGroup',
+  'groups',
+  'umask',
+  'endpoint',
+];
+
+const userWords: Partial<Record<keyof InstanceSpec, string>> = { command: 'run', startRetries: 'startRetries', upAfterMs: 'upAfter' };
+
+const show = (value: unknown): string => {
+  const text =
+    value === undefined
+      ? 'not set'
+      : Array.isArray(value)
+        ? value.join(' ')
+        : typeof value === 'object'
+          ? JSON.stringify(value)
+          : String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+};
+
+const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+/** Which variables differ, by name: a value may be private. */
+function envReasons(before: Readonly<Record<string, string>>, after: Readonly<Record<string, string>>): string[] {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((name) => before[name] !== after[name]).toSorted();
+  return names.map((name) => `env.${name} ${before[name] === undefined ? 'is new' : after[name] === undefined ? 'is gone' : 'changed'}`);
+}
+
+/** Whether its output goes somewhere else in a way only a new process can follow: from or to no log, merged or apart. */
+function rewired(before: InstanceSpec, after: InstanceSpec): boolean {
+  const wiring = ({ stdout, stderr }: InstanceSpec): unknown => [
+    stdout.file === 'none',
+    stderr === 'stdout' ? stderr : stderr.file === 'none',
+  ];
+  return !same(wiring(before), wiring(after));
+}
+
+function reasonsFor(before: InstanceSpec, after: InstanceSpec, fields: readonly (keyof InstanceSpec)[]): string[] {
+  return fields.flatMap((field) => {
+    if (same(before[field], after[field])) return [];
+    if (field === 'env') return envReasons(before.env, after.env);
+    return [`${userWords[field] ?? field}: ${show(before[field])} → ${show(after[field])}`];
+  });
+}
+
+function compare(before: InstanceSpec, after: InstanceSpec): Change {
+  const { id } = after;
+  const hard = reasonsFor(before, after, atStart);
+  if (rewired(before, after)) hard.push('its output goes elsewhere');
+  const all = [...new Set([...Object.keys(before), ...Object.keys(after)])] as (keyof InstanceSpec)[];
+  const soft = reasonsFor(
+    before,
+    after,
+    all.filter((field) => !atStart.includes(field)),
+  );
+  if (hard.length > 0) return { kind: 'restart', id, reasons: [...hard, ...soft] };
+  return { kind: soft.length > 0 ? 'update' : 'stay', id, reasons: soft };
+}
+
+/** Both sides without secrets, by id. Changes in the order of `after`, what stops last. */
+export function planChanges(before: ReadonlyMap<string, PlainSpec>, after: ReadonlyMap<string, PlainSpec>): Change[] {
+  const wanted = [...after].map(([id, spec]): Change => {
+    const present = before.get(id);
+    return present === undefined ? { kind: 'start', id, reasons: [] } : compare(present, spec);
+  });
+  const gone = [...before.keys()].filter((id) => !after.has(id)).map((id): Change => ({ kind: 'stop', id, reasons: [] }));
+  return [...wanted, ...gone];
+}

@@ -1,0 +1,316 @@
+/** A service as written → its instances: defaults filled in, templates replaced, units as numbers. Pure. */
+import { isAbsolute, join, resolve } from 'node:path';
+import type { BackoffSpec, Endpoint, InstanceSpec, OutputSpec, ReadySpec, StopSpec } from './model.ts';
+import { pointerStep } from './problem.ts';
+import type { Scope } from './resolve.ts';
+import type { ServiceSource } from './sections/service.ts';
+import { type Lookup, render } from './template.ts';
+import { parseDuration, parseSize } from './units.ts';
+import { splitWords } from './words.ts';
+
+const mb = 1024 * 1024;
+const standard = { logBytes: 50 * mb, logKeep: 10, priority: 999 } as const;
+/** The path of a unix socket must fit into sun_path (unix(7)). */
+const longestSocketPath = 107;
+
+const ms = (text: string | undefined, byDefault: number): number => (text === undefined ? byDefault : (parseDuration(text) ?? byDefault));
+const bytes = (text: string | undefined, byDefault: number): number => (text === undefined ? byDefault : (parseSize(text) ?? byDefault));
+
+interface Naming {
+  readonly service: string;
+  readonly group: string;
+  readonly number: number;
+  readonly count: number;
+}
+
+const knownNames = ['instance', 'instances', 'service', 'group', 'host', 'port', 'socket', 'endpoint', 'env.NAME', 'secret.NAME'];
+
+/** One instance being made: its templates, and where to tell what is wrong with them. */
+class Draft {
+  readonly scope: Scope;
+  readonly pointer: string;
+  readonly naming: Naming;
+  endpoint: Endpoint | undefined;
+  readonly secretsUsed = new Set<string>();
+
+  constructor(scope: Scope, pointer: string, naming: Naming) {
+    this.scope = scope;
+    this.pointer = pointer;
+    this.naming = naming;
+  }
+
+  /** The text of a field with its templates replaced. Problems are told once per service, for its first instance. */
+  text(template: string, field: string, secrets: 'secrets' | 'no secrets' = 'no secrets'): string {
+    const { text, mistakes } = render(template, this.#lookup(secrets), knownNames);
+    for (const { message, hint } of mistakes) this.tell(field, 'template', `${message} in "${template}"`, hint);
+    return text;
+  }
+
+  tell(field: string, code: string, message: string, hint: string): void {
+    if (this.naming.number !== this.firstNumber) return;
+    this.scope.tell(this.pointer + field, code, `services.${this.naming.service}${field.replaceAll('/', '.')}: ${message}`, hint);
+  }
+
+  firstNumber = 0;
+
+  #lookup(secrets: 'secrets' | 'no secrets'): Lookup {
+    const { service, group, number, count } = this.naming;
+    return (name) => {
+      if (name === 'instance') return { value: number };
+      if (name === 'instances') return { value: count };
+      if (name === 'service') return { value: service };
+      if (name === 'group') return { value: group };
+      if (name === 'host') return { value: this.scope.hostname };
+      if (name === 'port' || name === 'socket' || name === 'endpoint') return this.#address(name);
+      if (name.startsWith('env.')) return this.#variable(name.slice(4));
+      if (name.startsWith('secret.')) return this.#secret(name.slice(7), secrets);
+      return undefined;
+    };
+  }
+
+  #address(name: 'port' | 'socket' | 'endpoint'): ReturnType<Lookup> {
+    const { endpoint } = this;
+    if (name === 'socket')
+      return endpoint?.kind === 'unix'
+        ? { value: endpoint.path }
+        : { missing: '{{socket}} stands for nothing: this service has no socket', hint: 'Add socket: true.' };
+    if (name === 'port')
+      return endpoint?.kind === 'tcp'
+        ? { value: endpoint.port }
+        : { missing: '{{port}} stands for nothing: this service has no port', hint: 'Add port: NUMBER.' };
+    if (endpoint === undefined)
+      return {
+        missing: '{{endpoint}} stands for nothing: this service has no port and no socket',
+        hint: 'Add port: NUMBER or socket: true.',
+      };
+    return { value: endpoint.kind === 'tcp' ? `${endpoint.host}:${endpoint.port}` : 'localhost' };
+  }
+
+  #variable(name: string): ReturnType<Lookup> {
+    const value = this.scope.env[name];
+    return value === undefined
+      ? { missing: `${name} is not set in Steward's environment`, hint: `Set it before starting Steward, or write the value here.` }
+      : { value };
+  }
+
+  #secret(name: string, allowed: 'secrets' | 'no secrets'): ReturnType<Lookup> {
+    if (allowed === 'no secrets')
+      return {
+        missing: `{{secret.${name}}} may stand in env only`,
+        hint: 'Everybody on this machine can read command lines: give the program the secret by env.',
+      };
+    const value = this.scope.secret(name);
+    if (value === undefined) return { missing: `there is no secret "${name}"`, hint: 'Declare it under secrets: with file: or env:.' };
+    this.secretsUsed.add(name);
+    return { value };
+  }
+
+  path(template: string, field: string): string {
+    const text = this.text(template, field);
+    return isAbsolute(text) ? text : resolve(this.scope.folder, text);
+  }
+}
+
+function endpointOf(draft: Draft, source: ServiceSource): Endpoint | undefined {
+  const { service, number } = draft.naming;
+  if (source.port !== undefined && source.socket)
+    draft.tell('/socket', 'two-endpoints', 'a service has a port or a socket, not both', 'Take one of them away.');
+  if (source.port !== undefined) {
+    const port = source.port + number - draft.firstNumber;
+    if (port > 65535) draft.tell('/port', 'out-of-range', `instance ${number} would get port ${port}`, 'Begin with a lower port.');
+    return { kind: 'tcp', host: '127.0.0.1', port };
+  }
+  if (!source.socket) return undefined;
+  const owned = source.socket === true;
+  const path = owned ? join(draft.scope.socketFolder, service, `${number}.sock`) : draft.path(source.socket as string, '/socket');
+  if (Buffer.byteLength(path) > longestSocketPath)
+    draft.tell(
+      '/socket',
+      'socket-path',
+      `the path ${path} is longer than ${longestSocketPath} bytes`,
+      'Linux allows no longer one: use a shorter folder.',
+    );
+  return { kind: 'unix', path, owned };
+}
+
+function commandOf(draft: Draft, source: ServiceSource): [string, ...string[]] {
+  if (Array.isArray(source.run))
+    return source.run.map((word, index) => draft.text(word, `/run${pointerStep(index)}`)) as [string, ...string[]];
+  if (source.shell) return ['/bin/sh', '-c', draft.text(source.run, '/run')];
+  const split = splitWords(source.run);
+  if ('mistake' in split) {
+    draft.tell(
+      '/run',
+      'open-quote',
+      `the command ${split.mistake}: ${source.run}`,
+      'Close the quote, or write the command as a list of words.',
+    );
+    return ['false'];
+  }
+  const words = split.words.map((word) => draft.text(word, '/run'));
+  if (words.length === 0) draft.tell('/run', 'empty-command', 'the command is empty', 'Write the program and its arguments.');
+  return words as [string, ...string[]];
+}
+
+function envOf(draft: Draft, source: ServiceSource): { env: Record<string, string>; secretEnv: string[] } {
+  const { scope } = draft;
+  const env: Record<string, string> = { ...scope.fileEnv };
+  const secretEnv = new Set<string>();
+  const add = (templates: Readonly<Record<string, string | number | boolean>>, field: string): void => {
+    for (const [name, value] of Object.entries(templates)) {
+      draft.secretsUsed.clear();
+      env[name] = typeof value === 'string' ? draft.text(value, field + pointerStep(name), 'secrets') : String(value);
+      if (draft.secretsUsed.size > 0) secretEnv.add(name);
+      else secretEnv.delete(name);
+      checkVariable(draft, field + pointerStep(name), name, env[name]);
+    }
+  };
+  add(scope.envTemplates, '/env');
+  for (const file of [source.envFile ?? []].flat())
+    Object.assign(env, scope.envFile(draft.text(file, '/envFile'), `${draft.pointer}/envFile`));
+  add(source.env ?? {}, '/env');
+  return { env, secretEnv: [...secretEnv] };
+}
+
+function checkVariable(draft: Draft, field: string, name: string, value: string): void {
+  if (/[=\0]/.test(name) || name === '')
+    draft.tell(field, 'variable-name', `"${name}" cannot be the name of a variable`, 'Use letters, digits and _.');
+  if (value.includes('\0'))
+    draft.tell(field, 'variable-value', `${name} holds a NUL character`, 'The system cannot hand that to a program.');
+}
+
+/** `8080`, `host:8080`, `[::1]:8080`. */
+function tcpAddress(draft: Draft, given: string | number): { host: string; port: number } {
+  const text = typeof given === 'number' ? String(given) : draft.text(given, '/ready/tcp');
+  const [, v6, host, port] = /^(?:(?:\[([^\]]+)\]|([^:]+)):)?(\d+)$/.exec(text) ?? [];
+  if (port === undefined || Number(port) < 1 || Number(port) > 65535)
+    draft.tell('/ready/tcp', 'address', `"${text}" is no port and no host:port`, 'Write 8080, 127.0.0.1:8080 or "{{port}}".');
+  return { host: v6 ?? host ?? '127.0.0.1', port: Number(port ?? 1) };
+}
+
+function httpProbe(draft: Draft, template: string): { kind: 'http'; url: string; socketPath?: string } {
+  const url = draft.text(template, '/ready/http');
+  if (!URL.canParse(url) || !/^https?:/.test(url))
+    draft.tell('/ready/http', 'address', `"${url}" is no http address`, 'Write http://{{endpoint}}/health.');
+  const { endpoint } = draft;
+  return { kind: 'http', url, ...(endpoint?.kind === 'unix' && template.includes('{{endpoint}}') && { socketPath: endpoint.path }) };
+}
+
+function logProbe(draft: Draft, pattern: string): { kind: 'log'; pattern: string } {
+  try {
+    new RegExp(pattern);
+    return { kind: 'log', pattern };
+  } catch (error) {
+    draft.tell(
+      '/ready/log',
+      'regular-expression',
+      `"${pattern}" is no regular expression: ${(error as Error).message.replace(/^.*: /, '')}`,
+      'Put a backslash before ( ) [ ] { } . * + ? when they stand for themselves.',
+    );
+    return { kind: 'log', pattern: '(?!)' };
+  }
+}
+
+const defaultReadyMs = 60_000;
+
+function readyOf(draft: Draft, source: ServiceSource): ReadySpec | undefined {
+  const { ready } = source;
+  const { endpoint } = draft;
+  const timing = { timeoutMs: ms(ready?.timeout, defaultReadyMs), ...(ready?.every && { everyMs: ms(ready.every, 0) }) };
+  const kinds = (['tcp', 'http', 'unix', 'log', 'notify'] as const).filter((kind) => ready?.[kind] !== undefined && ready[kind] !== false);
+  if (kinds.length > 1) draft.tell('/ready', 'two-probes', `${kinds.join(' and ')} are given together`, 'Keep one of them.');
+  if (ready?.tcp !== undefined) return { ...timing, kind: 'tcp', ...tcpAddress(draft, ready.tcp) };
+  if (ready?.http !== undefined) return { ...timing, ...httpProbe(draft, ready.http) };
+  if (ready?.unix !== undefined) return { ...timing, kind: 'unix', path: draft.path(ready.unix, '/ready/unix') };
+  if (ready?.log !== undefined) return { ...timing, ...logProbe(draft, ready.log) };
+  if (ready?.notify) return { ...timing, kind: 'notify' };
+  if (endpoint?.kind === 'tcp') return { ...timing, kind: 'tcp', host: endpoint.host, port: endpoint.port };
+  if (endpoint?.kind === 'unix') return { ...timing, kind: 'unix', path: endpoint.path };
+  if (ready !== undefined) draft.tell('/ready', 'no-probe', 'it does not say how', 'Give one of tcp, http, unix, log, notify.');
+  return undefined;
+}
+
+function backoffOf({ backoff }: ServiceSource): BackoffSpec {
+  if (backoff?.kind === 'linear') return { kind: 'linear' };
+  return {
+    kind: 'exponential',
+    firstMs: ms(backoff?.first, 0),
+    baseMs: ms(backoff?.base, 200),
+    factor: backoff?.factor ?? 2,
+    maxMs: ms(backoff?.max, 30_000),
+    jitter: backoff?.jitter ?? 0.1,
+    resetAfterMs: ms(backoff?.resetAfter, 30_000),
+  };
+}
+
+function stopOf({ stop }: ServiceSource): StopSpec {
+  const scope = stop?.scope ?? 'group';
+  return { signal: stop?.signal ?? 'TERM', timeoutMs: ms(stop?.timeout, 10_000), scope, killScope: stop?.killScope ?? scope };
+}
+
+function outputOf(draft: Draft, given: Exclude<ServiceSource['stdout'], undefined> | undefined, field: string): OutputSpec {
+  const { logs } = draft.scope;
+  const file = given?.file === undefined || given.file === 'none' ? given?.file : draft.path(given.file, `${field}/file`);
+  return {
+    ...(file && { file }),
+    maxBytes: bytes(given?.maxSize, bytes(logs.maxSize, standard.logBytes)),
+    keep: given?.keep ?? logs.keep ?? standard.logKeep,
+  };
+}
+
+/** Octal digits, as a text or as YAML's number, to the mask they mean. */
+const maskOf = (umask: string | number): number => Number.parseInt(String(umask), 8);
+
+function instanceOf(draft: Draft, source: ServiceSource): InstanceSpec {
+  const { service, group, number, count } = draft.naming;
+  draft.endpoint = endpointOf(draft, source);
+  const ready = readyOf(draft, source);
+  const name = draft.text(source.instanceName ?? (count === 1 ? '{{service}}' : '{{service}}_{{instance}}'), '/instanceName');
+  if (/[\s:*,]/.test(name) || name === '')
+    draft.tell('/instanceName', 'name', `"${name}" cannot be the name of an instance`, 'Leave out blanks and : * , characters.');
+  return {
+    id: name === group ? name : `${group}:${name}`,
+    service,
+    group,
+    name,
+    number,
+    priority: source.priority ?? standard.priority,
+    autostart: source.autostart ?? true,
+    after: source.after ?? [],
+    command: commandOf(draft, source),
+    cwd: source.cwd === undefined ? draft.scope.folder : draft.path(source.cwd, '/cwd'),
+    ...envOf(draft, source),
+    inheritEnv: source.inheritEnv ?? false,
+    ...(source.user !== undefined && { user: source.user }),
+    ...(source.userGroup !== undefined && { userGroup: source.userGroup }),
+    ...(source.groups !== undefined && { groups: source.groups }),
+    ...(source.umask !== undefined && { umask: maskOf(source.umask) }),
+    restart: source.restart ?? 'always',
+    expectedExitCodes: source.expectedExitCodes ?? [0],
+    ...(ready && { ready }),
+    upAfterMs: ms(source.upAfter, 1000),
+    startRetries: source.startRetries ?? 'forever',
+    backoff: backoffOf(source),
+    stop: stopOf(source),
+    stdout: outputOf(draft, source.stdout, '/stdout'),
+    stderr: source.stderr === 'stdout' ? 'stdout' : outputOf(draft, source.stderr, '/stderr'),
+    ...(draft.endpoint && { endpoint: draft.endpoint }),
+  };
+}
+
+/** All instances of a service; what is wrong is told to the scope. */
+export function resolveService(scope: Scope, service: string, written: ServiceSource): InstanceSpec[] {
+  const source = { ...scope.defaults, ...written };
+  const pointer = `/services${pointerStep(service)}`;
+  if (/[\s:*,]/.test(service) || service === '')
+    scope.tell(`${pointer}#key`, 'name', `"${service}" cannot be the name of a service`, 'Leave out blanks and : * , characters.');
+  if (service === 'gateway' || source.group === 'gateway')
+    scope.tell(`${pointer}#key`, 'name', '"gateway" is the name of Steward\'s own gateway', 'Call it otherwise.');
+  const count = source.instances ?? 1;
+  const first = source.firstInstance ?? 1;
+  return Array.from({ length: count }, (_, index) => {
+    const draft = new Draft(scope, pointer, { service, group: source.group ?? service, number: first + index, count });
+    draft.firstNumber = first;
+    return instanceOf(draft, source);
+  });
+}

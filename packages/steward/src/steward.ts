@@ -1,0 +1,346 @@
+/**
+ * Steward itself: the only file that knows every room. It builds them, connects them, and applies configurations; to see
+ * what causes what, read `createSteward` from top to bottom.
+ *
+ *   files ── config ──▶ plan ──▶ supervisor.apply         journal ◀── every room
+ *                          └───▶ gateway.setTable ◀── endpoints of ready instances ── supervisor.onChange
+ */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Plan, Status } from '@steward/sdk/contract/system';
+import { type Api, createApi, type FilesRequest, type System } from './api/api.ts';
+import { createBell } from './api/bell.ts';
+import type { Config } from './config/model.ts';
+import type { Change } from './config/plan.ts';
+import { formatProblems, hasErrors, type Problem } from './config/problem.ts';
+import { type Loaded, loadConfig } from './config/read.ts';
+import { StewardError } from './errors.ts';
+import { openAuthority } from './gateway/authority.ts';
+import { loadCertificates } from './gateway/certs.ts';
+import { createGateway, type Gateway } from './gateway/gateway.ts';
+import { buildTable, type Certificate, listenerName } from './gateway/table.ts';
+import { gatewayInstances, gatewayService, gatewayUser } from './gateway-service.ts';
+import { createJournal } from './journal.ts';
+import { claimState, type StateFolder, secretKeyIn } from './state-folder.ts';
+import { openStore, type Store } from './store/store.ts';
+import { createSupervisor } from './supervisor/supervisor.ts';
+import { findUser } from './supervisor/user.ts';
+import { version } from './version.ts';
+
+export interface Steward {
+  readonly system: System;
+  /** Applies the files of the last apply, for a daemon that starts by itself. Undefined when there are none. */
+  resume(): Promise<Plan | undefined>;
+  /** Takes over what an earlier daemon left, without any file: to stop it. */
+  takeOver(): Promise<number>;
+  /** Resolves when Steward has been asked to shut down and nothing runs any more. */
+  readonly ended: Promise<void>;
+  /** Stops all services in order, then itself. */
+  shutDown(): Promise<void>;
+  /** Lets go and leaves everything running. */
+  leave(): Promise<void>;
+}
+
+export interface StewardOptions {
+  readonly state: StateFolder;
+  /** One line of the daemon's own log. */
+  readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
+}
+
+/** Certificates of the local authority are looked at this often: they last a year and are renewed in time. */
+const renewLookMs = 12 * 60 * 60 * 1000;
+
+const emptyConfig: Config = {
+  name: '',
+  instances: [],
+  sites: [],
+  gateway: { headerTimeoutMs: 60_000, idleTimeoutMs: 75_000, accessLog: true },
+};
+
+const settings = (store: Store) => ({
+  get: <T>(name: string): T | undefined => {
+    const [row] = store.all<{ value: string }>('select value from setting where name = ?', name);
+    return row === undefined ? undefined : (JSON.parse(row.value) as T);
+  },
+  set: (name: string, value: unknown): void =>
+    store.run(
+      'insert into setting (name, value) values (?, ?) on conflict (name) do update set value = excluded.value',
+      name,
+      JSON.stringify(value),
+    ),
+});
+
+/** The group that may connect to services' sockets: that of the gateway's user. */
+function socketGroup(): number | undefined {
+  return process.getuid?.() === 0 ? (findUser('www-data') ?? findUser('nobody'))?.gid : undefined;
+}
+
+const summary = (changes: readonly Change[]): string => {
+  const counts = Map.groupBy(changes, ({ kind }) => kind);
+  return (
+    ['start', 'restart', 'update', 'stop', 'stay']
+      .flatMap((kind) => (counts.has(kind as Change['kind']) ? `${counts.get(kind as Change['kind'])?.length} ${kind}` : []))
+      .join(', ') || 'nothing to run'
+  );
+};
+
+/** Takes the state directory and opens every room; nothing is started yet. @throws StewardError when the directory is taken or unusable. */
+export async function createSteward({ state, log }: StewardOptions): Promise<Steward> {
+  const claim = claimState(state);
+  const store = openStore(state.database);
+  const saved = settings(store);
+  const secretKey = secretKeyIn(state);
+  const onStoreError = (error: Error): void => log('error', `state.db cannot be written: ${error.message}; supervision goes on`);
+  const journal = createJournal(store, () => Date.now(), onStoreError);
+  const growth = createBell();
+  const startedAt = new Date();
+
+  let config = emptyConfig;
+  let certificates: ReadonlyMap<string, Certificate> = new Map();
+  let gateway: Gateway | undefined;
+  let gatewayReason: string | undefined;
+  let lastTable = '';
+  let recovered = false;
+  let files: readonly string[] = saved.get<string[]>('files') ?? [];
+  let ending: Promise<void> | undefined;
+  let turn: Promise<unknown> = Promise.resolve();
+
+  const supervisor = createSupervisor({
+    store,
+    ioFolder: state.io,
+    logFolder: state.logs,
+    secretKey,
+    socketGroup: socketGroup(),
+    capabilitiesOf: (service) => (service === gatewayService ? ['net_bind_service'] : []),
+    record: (type, subject, message, data) => {
+      journal.record({ type, subject, message, ...(data && { data }) });
+      if (type === 'instance.fatal' || type.startsWith('output.')) log('warn', `${subject}: ${message}`);
+    },
+    onChange: () => void publishTable(),
+    onGrowth: () => growth.ring(),
+    onStoreError,
+  });
+
+  /** Sends the gateway what is reachable now, if that is news. Resolves with what the workers could not do. */
+  async function publishTable(): Promise<readonly Problem[]> {
+    if (gateway === undefined) return [];
+    const table = buildTable(config.sites, supervisor.endpoints(), certificates, config.gateway);
+    const text = JSON.stringify(table);
+    if (text === lastTable) return [];
+    lastTable = text;
+    try {
+      const problems = await gateway.setTable(table);
+      for (const { message } of problems) {
+        journal.record({ type: 'gateway.trouble', subject: gatewayService, message });
+        log('warn', `gateway: ${message}`);
+      }
+      return problems;
+    } catch (error) {
+      lastTable = '';
+      log('error', `the gateway's table cannot be written: ${(error as Error).message}`);
+      return [];
+    }
+  }
+
+  async function ensureGateway(next: Config): Promise<void> {
+    if (gateway !== undefined || next.sites.length === 0) return;
+    const user = process.getuid?.() === 0 ? workersUser(next) : undefined;
+    gateway = await createGateway({
+      dir: state.gateway,
+      authorityDir: state.authority,
+      log: (line) => log('info', line),
+      ...(user && { owner: { uid: user.uid, gid: user.gid } }),
+    });
+  }
+
+  const workerFile = fileURLToPath(new URL(`./gateway/worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
+  const workerCommand: [string, ...string[]] = [
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    workerFile,
+    '--dir',
+    state.gateway,
+  ];
+
+  function workersUser(next: Config): ReturnType<typeof gatewayUser>['user'] {
+    const { user, reason } = gatewayUser(next.gateway.user, [process.execPath, workerFile], state.gateway);
+    if (reason !== undefined && reason !== gatewayReason) log('warn', reason);
+    gatewayReason = reason;
+    return user;
+  }
+
+  const instancesOf = (next: Config) => [
+    ...next.instances,
+    ...gatewayInstances(next, workerCommand, next.sites.length > 0 ? workersUser(next) : undefined),
+  ];
+
+  function load(request: FilesRequest): { loaded: Loaded; paths: readonly string[] } {
+    const paths = request.files ?? files;
+    if (paths.length === 0)
+      throw new StewardError('config/no-files', 'no files are given, and none were applied before', {
+        status: 400,
+        hint: 'Name a file: steward up steward.yaml',
+      });
+    return { loaded: loadConfig(paths, { env: process.env, socketFolder: state.sockets, base: request.base ?? '/' }), paths };
+  }
+
+  /** What the files amount to, with the problems of certificate files. `internal` also makes those of the local authority. */
+  async function examine(request: FilesRequest, internal: boolean) {
+    const { loaded, paths } = load(request);
+    const sites = loaded.config.sites.filter(({ tls }) => internal || tls !== 'internal');
+    const certs = hasErrors(loaded.problems) ? { certificates, problems: [] } : await loadCertificates(sites, state.authority, Date.now());
+    const problems = [...loaded.problems, ...certs.problems];
+    return {
+      config: loaded.config,
+      certificates: certs.certificates,
+      problems,
+      problemsText: formatProblems(problems, loaded.sources),
+      paths,
+    };
+  }
+
+  function planOf(found: Awaited<ReturnType<typeof examine>>, changes: readonly Change[]): Plan {
+    const ports = [...new Set(found.config.sites.flatMap((site) => [...site.listen, ...site.redirectFrom]).map(listenerName))];
+    const changed = JSON.stringify([found.config.sites, found.config.gateway]) !== JSON.stringify([config.sites, config.gateway]);
+    return {
+      files: [...found.paths],
+      changes: changes.map((change) => ({ ...change, reasons: [...change.reasons] })),
+      sites: {
+        changed,
+        summary: found.config.sites.length === 0 ? 'no sites' : `${found.config.sites.length} sites on ${ports.join(', ')}`,
+      },
+      problems: [...found.problems],
+      problemsText: found.problemsText,
+    };
+  }
+
+  function refuseErrors(found: Awaited<ReturnType<typeof examine>>): void {
+    if (!hasErrors(found.problems)) return;
+    journal.record({ type: 'config.refused', subject: found.paths.join(' '), message: `the files have errors; nothing was changed` });
+    throw new StewardError('config/errors', 'the files have errors; nothing was changed', {
+      status: 422,
+      details: { problems: found.problems, problemsText: found.problemsText },
+    });
+  }
+
+  /** Other files than those in force would stop what only the old ones bring: that must be said explicitly. */
+  function refuseReplacement(request: FilesRequest, paths: readonly string[], changes: readonly Change[]): void {
+    const stops = changes.filter(({ kind, id }) => kind === 'stop' && !id.startsWith(`${gatewayService}:`));
+    const isSame = paths.length === files.length && paths.every((path) => files.includes(path));
+    if (request.replace || isSame || files.length === 0 || stops.length === 0) return;
+    throw new StewardError(
+      'config/other-files',
+      `Steward runs ${files.join(' ')}; these files alone would stop ${stops.map(({ id }) => id).join(', ')}`,
+      { status: 409, hint: 'Name all files together, or add --replace to stop what is not in them.' },
+    );
+  }
+
+  function recover(): number {
+    if (recovered) return 0;
+    recovered = true;
+    const taken = supervisor.recover();
+    if (taken.length > 0) log('info', `took over ${taken.length} running instances: ${taken.join(', ')}`);
+    return taken.length;
+  }
+
+  async function apply(request: FilesRequest): Promise<Plan> {
+    const found = await examine(request, true);
+    refuseErrors(found);
+    await ensureGateway(found.config);
+    const specs = instancesOf(found.config);
+    recover(); // in the same turn as the apply: what was taken over knows its secrets again before anything can end
+    const changes = supervisor.plan(specs);
+    refuseReplacement(request, found.paths, changes);
+    const plan = planOf(found, changes);
+    ({ config, certificates } = found);
+    files = found.paths;
+    saved.set('files', files);
+    supervisor.apply(specs);
+    await publishTable();
+    journal.record({ type: 'config.applied', subject: files.join(' '), message: summary(changes) });
+    log('info', `applied ${files.join(' ')}: ${summary(changes)}`);
+    return plan;
+  }
+
+  /** One apply at a time: two at once would each plan against what the other is changing. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const result = turn.then(work);
+    turn = result.catch(() => {});
+    return result;
+  };
+
+  const renewing = setInterval(() => {
+    void inTurn(async () => {
+      ({ certificates } = await loadCertificates(config.sites, state.authority, Date.now()));
+      await publishTable();
+    }).catch((error: Error) => log('error', `certificates cannot be renewed: ${error.message}`));
+  }, renewLookMs).unref();
+
+  let markEnded: () => void = () => {};
+  const ended = new Promise<void>((resolve) => {
+    markEnded = resolve;
+  });
+
+  async function close(keeper: 'stop' | 'leave', reason: string): Promise<void> {
+    clearInterval(renewing);
+    journal.record({ type: 'daemon.stopped', subject: 'daemon', message: reason });
+    await api.close();
+    await supervisor.close(keeper);
+    await gateway?.stop();
+    store.close();
+    claim.release();
+  }
+
+  function shutDown(): Promise<void> {
+    ending ??= inTurn(async () => {
+      recover();
+      await supervisor.stopAll();
+      log('info', 'all services are stopped');
+      await close('stop', 'shut down with all services');
+      markEnded();
+    });
+    return ending;
+  }
+
+  const system: System = {
+    plan: async (request) => {
+      const found = await examine(request, false);
+      return planOf(found, hasErrors(found.problems) ? [] : supervisor.plan(instancesOf(found.config)));
+    },
+    apply: (request) => inTurn(() => apply(request)),
+    status: (): Status => ({
+      version,
+      node: process.version,
+      pid: process.pid,
+      startedAt: startedAt.toISOString(),
+      stateFolder: state.path,
+      files: [...files],
+      name: config.name,
+      listeners: config.sites.flatMap((site) =>
+        site.listen.map((listen) => ({ address: listenerName(listen), tls: site.tls !== undefined, hosts: [...site.hosts] })),
+      ),
+    }),
+    authority: async () => ({ certificate: (await openAuthority(join(state.authority), Date.now())).certificate }),
+    shutDown: () => {
+      const stopping = supervisor.views().filter(({ pid }) => pid !== undefined).length;
+      setImmediate(() => void shutDown());
+      return { stopping };
+    },
+  };
+
+  const api: Api = createApi({ supervisor, journal, system, growth }, (error) => log('error', `bug: ${(error as Error).stack ?? error}`));
+  await api.listen(state.controlSocket);
+  journal.record({ type: 'daemon.started', subject: 'daemon', message: `Steward ${version} started`, data: { pid: process.pid } });
+
+  return {
+    system,
+    resume: async () => (files.length === 0 ? undefined : system.apply({})),
+    takeOver: async () => recover(),
+    ended,
+    shutDown,
+    async leave() {
+      ending ??= close('leave', 'left all services running');
+      await ending;
+    },
+  };
+}

@@ -1,0 +1,400 @@
+/**
+ * One instance: its state, and the shell around its reducer. Effects are performed here and their outcome comes back as
+ * the next event; events are taken one after the other, never inside each other.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { chmodSync, chownSync, closeSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { connect } from 'node:net';
+import { constants } from 'node:os';
+import { dirname } from 'node:path';
+import type { FactType } from '@steward/sdk/contract/facts';
+import type { InstanceSpec, OutputSpec, SignalName } from '../config/model.ts';
+import { type PlainSpec, withoutSecrets } from '../config/plan.ts';
+import { isGroupAlive, type ProcessId, startTimeOfChild } from '../kernel/process-table.ts';
+import type { Output, Place } from '../output/output.ts';
+import { type Exit, type InstanceEffect, type InstanceEvent, type InstanceState, initialState, step, type TimerName } from './machine.ts';
+import { type Readiness, watchReadiness } from './readiness.ts';
+import { type Registry, type Run, runMark } from './registry.ts';
+import { CannotStart, environmentFor, type Identity, identify, launch } from './spawn.ts';
+
+/** What an instance needs of the world. */
+export interface World {
+  readonly output: Output;
+  readonly registry: Registry;
+  /** Folder of logs that name none. */
+  readonly logFolder: string;
+  /** Hides secrets in what is kept on disk. */
+  readonly secretKey: string;
+  /** Group that may connect to the sockets of services: the gateway's. */
+  readonly socketGroup: number | undefined;
+  /** Rights an instance keeps although it does not run as root, by service. */
+  capabilitiesOf(service: string): readonly string[];
+  now(): number;
+  wallClock(): number;
+  chance(): number;
+  record(type: FactType, subject: string, message: string, data?: Record<string, string | number | null>): void;
+  onState(instance: Instance, before: InstanceState): void;
+}
+
+export interface Instance {
+  readonly spec: InstanceSpec;
+  readonly state: InstanceState;
+  readonly process: ProcessId | undefined;
+  /** Epoch ms of the last start. */
+  readonly startedMs: number;
+  /** Ids of its output streams. */
+  readonly streams: readonly string[];
+  dispatch(event: InstanceEvent): void;
+  /** Takes a new spec now, for what needs no restart, or with the next start. Without a process both are now. */
+  replace(spec: InstanceSpec, when: 'now' | 'next-start'): void;
+  adopt(run: Run): void;
+  signal(signal: SignalName): boolean;
+  onOutput(): void;
+  onNotify(text: string): void;
+  /** Lets go of timers, probes and streams; the process is not touched. */
+  release(closeStreams: boolean): void;
+}
+
+const groupLookMs = 20;
+
+export const errStream = (id: string): string => `${id}!err`;
+
+/** The log file of a stream, undefined when it keeps none. */
+export function logFileOf(
+  spec: InstanceSpec,
+  which: 'stdout' | 'stderr',
+  folder: string,
+  nameOf: (id: string) => string,
+): string | undefined {
+  const target: OutputSpec | 'stdout' = spec[which];
+  if (target === 'stdout' || target.file === 'none') return undefined;
+  return target.file ?? `${folder}/${nameOf(spec.id)}${which === 'stderr' ? '.err' : ''}.log`;
+}
+
+const exitOf = (code: number | null, signal: NodeJS.Signals | null): Exit => ({
+  code,
+  signal: signal === null ? null : (constants.signals[signal] ?? 0),
+});
+
+/** Whether somebody accepts connections on a unix socket, undefined paths and dead files count as no. */
+function isListening(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    socket.once('connect', () => (socket.destroy(), resolve(true)));
+    socket.once('error', () => resolve(false));
+  });
+}
+
+export function createInstance(first: InstanceSpec, world: World, nameOf: (id: string) => string): Instance {
+  const { output, registry } = world;
+  let spec = first;
+  let nextSpec: InstanceSpec | undefined;
+  let state = initialState;
+  let process_: ProcessId | undefined;
+  let runId = '';
+  let startedMs = 0;
+  let readiness: Readiness | undefined;
+  let begin = new Map<string, Place | undefined>();
+  let identity: Identity | undefined;
+  let released = false;
+  const timers = new Map<TimerName, NodeJS.Timeout>();
+  const waiting: InstanceEvent[] = [];
+  let busy = false;
+
+  const plain = (): PlainSpec => withoutSecrets(spec, world.secretKey);
+  const at = (): number => world.now();
+
+  function streamsOf(): string[] {
+    const out = spec.stdout.file === 'none' ? [] : [spec.id];
+    return spec.stderr === 'stdout' || spec.stderr.file === 'none' ? out : [...out, errStream(spec.id)];
+  }
+
+  function openStreams(): void {
+    const owner = identity?.switches ? { uid: identity.user.uid, gid: identity.gid } : undefined;
+    for (const which of ['stdout', 'stderr'] as const) {
+      const target = spec[which];
+      const file = logFileOf(spec, which, world.logFolder, nameOf);
+      if (target === 'stdout' || file === undefined) continue;
+      output.open({
+        id: which === 'stdout' ? spec.id : errStream(spec.id),
+        file,
+        maxBytes: target.maxBytes,
+        keep: target.keep,
+        ...(owner && { owner }),
+      });
+    }
+  }
+
+  function dispatch(event: InstanceEvent): void {
+    waiting.push(event);
+    if (busy) return;
+    busy = true;
+    try {
+      for (let next = waiting.shift(); next !== undefined && !released; next = waiting.shift()) take(next);
+    } finally {
+      busy = false;
+    }
+  }
+
+  function take(event: InstanceEvent): void {
+    const before = state;
+    const { state: after, effects } = step(spec, state, event);
+    state = after;
+    if (after.phase !== before.phase) remember();
+    if (after.phase === 'RUNNING' && before.phase !== 'RUNNING') openSocketToGateway();
+    for (const effect of effects) perform(effect);
+    if (after !== before) world.onState(instance, before);
+  }
+
+  /** Keeps on disk what the next daemon needs; a process that is gone needs nothing, unless it ended as it should. */
+  function remember(): void {
+    const { phase, restarts } = state;
+    if (phase === 'STOPPING') return;
+    if (phase === 'STARTING' || phase === 'RUNNING' || phase === 'EXITED') {
+      registry.save({
+        id: spec.id,
+        runId,
+        process: phase === 'EXITED' ? undefined : process_,
+        startedMs,
+        state: phase,
+        restarts,
+        spec: plain(),
+      });
+    } else registry.remove(spec.id);
+  }
+
+  function perform(effect: InstanceEffect): void {
+    switch (effect.type) {
+      case 'spawn':
+        return spawnProcess();
+      case 'signal':
+        return void send(effect.signal, effect.scope);
+      case 'await-group':
+        return awaitGroup(state.pid);
+      case 'arm':
+        return arm(effect.timer, effect.ms);
+      case 'disarm':
+        return disarm(effect.timer);
+      case 'probe':
+        return probe();
+      case 'unprobe':
+        return unprobe();
+      case 'fact':
+        return world.record(effect.fact, spec.id, effect.message, effect.data);
+    }
+  }
+
+  function arm(timer: TimerName, ms: number): void {
+    disarm(timer);
+    timers.set(
+      timer,
+      setTimeout(() => dispatch({ type: 'timer', timer, at: at() }), ms),
+    );
+  }
+
+  function disarm(timer: TimerName): void {
+    clearTimeout(timers.get(timer));
+    timers.delete(timer);
+  }
+
+  function spawnProcess(): void {
+    if (nextSpec !== undefined) {
+      spec = nextSpec;
+      nextSpec = undefined;
+    }
+    process_ = undefined;
+    runId = randomUUID();
+    startedMs = world.wallClock();
+    try {
+      identity = identify(spec);
+      openStreams();
+      makeSocketFolder();
+      remember();
+      begin = new Map(streamsOf().map((id) => [id, output.place(id, { lines: 0 })]));
+      clearSocket(startProcess);
+    } catch (error) {
+      failed(error as Error);
+    }
+  }
+
+  function failed(error: Error): void {
+    if (!(error instanceof CannotStart) && (error as NodeJS.ErrnoException).code === undefined) throw error;
+    dispatch({ type: 'spawn-failed', reason: `cannot start: ${error.message}`, chance: world.chance(), at: at() });
+  }
+
+  /** Takes away a socket file that a killed process left, which would keep the next one from listening; a live one stays. */
+  function clearSocket(then: () => void): void {
+    const path = spec.endpoint?.kind === 'unix' ? spec.endpoint.path : undefined;
+    if (path === undefined || statSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return then();
+    void isListening(path).then((alive) => {
+      if (!alive) rmSync(path, { force: true });
+      try {
+        if (state.phase === 'STARTING') then();
+        else dispatch({ type: 'spawn-failed', reason: 'stopped before it started', chance: world.chance(), at: at() });
+      } catch (error) {
+        failed(error as Error);
+      }
+    });
+  }
+
+  /** Steward's own socket folders belong to the user of the service and let nobody in but the gateway. */
+  function makeSocketFolder(): void {
+    if (spec.endpoint?.kind !== 'unix' || !spec.endpoint.owned) return;
+    const folder = dirname(spec.endpoint.path);
+    mkdirSync(folder, { recursive: true, mode: 0o711 });
+    if (process.getuid?.() !== 0 || identity === undefined) return;
+    chownSync(folder, identity.user.uid, world.socketGroup ?? identity.gid);
+    chmodSync(folder, 0o750);
+  }
+
+  function openSocketToGateway(): void {
+    const path = spec.endpoint?.kind === 'unix' && spec.endpoint.owned ? spec.endpoint.path : undefined;
+    const stat = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+    if (path === undefined || stat === undefined || process.getuid?.() !== 0) return;
+    chownSync(path, stat.uid, world.socketGroup ?? stat.gid);
+    chmodSync(path, 0o660);
+  }
+
+  function marks(who: Identity): Record<string, string> {
+    const own: Record<string, string> = { [runMark]: runId, STEWARD_SERVICE: spec.service, STEWARD_INSTANCE: spec.id };
+    if (spec.ready?.kind === 'notify')
+      own.NOTIFY_SOCKET = output.listen(spec.id, who.switches ? { uid: who.user.uid, gid: who.gid } : undefined);
+    return own;
+  }
+
+  function descriptors(): { stdout: number | 'ignore'; stderr: number | 'ignore' } {
+    const stdout = spec.stdout.file === 'none' ? 'ignore' : output.writer(spec.id);
+    if (spec.stderr === 'stdout') return { stdout, stderr: stdout };
+    return { stdout, stderr: spec.stderr.file === 'none' ? 'ignore' : output.writer(errStream(spec.id)) };
+  }
+
+  function startProcess(): void {
+    const who = identity ?? identify(spec);
+    const { stdout, stderr } = descriptors();
+    try {
+      follow(
+        launch({
+          spec,
+          identity: who,
+          env: environmentFor(spec, who, marks(who)),
+          stdout,
+          stderr,
+          capabilities: world.capabilitiesOf(spec.service),
+        }),
+      );
+    } finally {
+      for (const fd of new Set([stdout, stderr])) if (fd !== 'ignore') closeSync(fd);
+    }
+  }
+
+  function follow(child: ChildProcess): void {
+    const { pid } = child;
+    child.unref();
+    child.once('error', (error) => pid === undefined && failed(new CannotStart(error.message)));
+    if (pid === undefined) return;
+    process_ = { pid, start: startTimeOfChild(pid) };
+    remember();
+    const run = runId;
+    child.once('exit', (code, signal) => run === runId && gone(exitOf(code, signal)));
+    dispatch({ type: 'spawned', pid, at: at() });
+  }
+
+  function gone(exit: Exit): void {
+    process_ = undefined;
+    const path = spec.endpoint?.kind === 'unix' && spec.endpoint.owned ? spec.endpoint.path : undefined;
+    if (path !== undefined) rmSync(path, { force: true });
+    dispatch({ type: 'exited', exit, chance: world.chance(), at: at() });
+  }
+
+  /** False when there was nobody to get it. */
+  function send(signal: SignalName, scope: 'group' | 'process'): boolean {
+    const { pid } = state;
+    if (pid === undefined) return false;
+    try {
+      return process.kill(scope === 'group' ? -pid : pid, `SIG${signal}`);
+    } catch {
+      return false;
+    }
+  }
+
+  function awaitGroup(pid: number | undefined): void {
+    if (released || state.phase !== 'STOPPING') return;
+    if (pid === undefined || !isGroupAlive(pid)) return dispatch({ type: 'group-gone', chance: world.chance(), at: at() });
+    setTimeout(() => awaitGroup(pid), groupLookMs);
+  }
+
+  function probe(): void {
+    unprobe();
+    if (spec.ready === undefined) return;
+    readiness = watchReadiness({
+      ready: spec.ready,
+      output,
+      streams: streamsOf(),
+      begin,
+      onReady: () => dispatch({ type: 'ready', at: at() }),
+    });
+  }
+
+  function unprobe(): void {
+    readiness?.cancel();
+    readiness = undefined;
+  }
+
+  const instance: Instance = {
+    get spec() {
+      return spec;
+    },
+    get state() {
+      return state;
+    },
+    get process() {
+      return process_;
+    },
+    get startedMs() {
+      return startedMs;
+    },
+    get streams() {
+      return streamsOf();
+    },
+    dispatch,
+    replace(next, when) {
+      if (when === 'next-start' && state.pid !== undefined) {
+        nextSpec = next;
+        return;
+      }
+      const before = streamsOf();
+      spec = next;
+      nextSpec = undefined;
+      if (state.pid === undefined) return;
+      openStreams();
+      for (const id of before) if (!streamsOf().includes(id)) output.close(id);
+      remember();
+    },
+    adopt(run) {
+      ({ runId, startedMs } = run);
+      process_ = run.process;
+      openStreams();
+      if (run.process === undefined) {
+        state = { ...initialState, phase: 'EXITED', wanted: 'up', restarts: run.restarts, reason: 'ended before this Steward started' };
+        return;
+      }
+      if (spec.ready?.kind === 'notify') output.listen(spec.id);
+      output.watch(run.process);
+      const startedAt = at() - (world.wallClock() - run.startedMs);
+      dispatch({ type: 'adopted', pid: run.process.pid, startedAt, running: run.state === 'RUNNING', restarts: run.restarts, at: at() });
+    },
+    signal: (signal) => send(signal, 'process'),
+    onOutput: () => readiness?.onOutput(),
+    onNotify: (text) => readiness?.onNotify(text),
+    release(closeStreams) {
+      released = true;
+      unprobe();
+      for (const timer of timers.values()) clearTimeout(timer);
+      output.unlisten(spec.id);
+      if (closeStreams) for (const id of streamsOf()) output.close(id);
+    },
+  };
+  return instance;
+}

@@ -1,0 +1,124 @@
+/**
+ * What the supervisor must know after its own death: which process belongs to which instance, and what a person stopped.
+ * A run is written down before its process exists, so a kill between the two leaves a process that can be found by the
+ * run id in its environment.
+ */
+import type { PlainSpec } from '../config/plan.ts';
+import { bootId, environmentOf, isAlive, livingPids, type ProcessId, startTimeOf } from '../kernel/process-table.ts';
+import type { Store } from '../store/store.ts';
+
+/** The variable by which a process is known again. */
+export const runMark = 'STEWARD_RUN_ID';
+
+export interface Run {
+  readonly id: string;
+  readonly runId: string;
+  /** Undefined between the decision to start it and its start. */
+  readonly process?: ProcessId | undefined;
+  /** Epoch ms. */
+  readonly startedMs: number;
+  readonly state: 'STARTING' | 'RUNNING' | 'EXITED';
+  readonly restarts: number;
+  readonly spec: PlainSpec;
+}
+
+export interface Registry {
+  save(run: Run): void;
+  remove(id: string): void;
+  /** The runs of this boot whose process still lives, or that ended as they should. The rest is forgotten. */
+  recover(): Run[];
+  readonly stoppedByHand: ReadonlySet<string>;
+  markStopped(id: string, stopped: boolean): void;
+}
+
+interface Row {
+  readonly id: string;
+  readonly run_id: string;
+  readonly pid: number | null;
+  readonly start: number | null;
+  readonly boot: string;
+  readonly started_ms: number;
+  readonly state: Run['state'];
+  readonly restarts: number;
+  readonly spec: string;
+}
+
+/** Leaders of a process group that carry a run id, by that id: found once for all rows that need it. */
+function findMarked(): Map<string, ProcessId> {
+  const found = new Map<string, ProcessId>();
+  for (const pid of livingPids()) {
+    const mark = environmentOf(pid, runMark);
+    const start = mark === undefined ? undefined : startTimeOf(pid);
+    if (mark === undefined || start === undefined) continue;
+    const known = found.get(mark);
+    if (known === undefined || start < known.start || (start === known.start && pid < known.pid)) found.set(mark, { pid, start });
+  }
+  return found;
+}
+
+/** `onError` hears of a store that cannot be written; supervision goes on without it. */
+export function createRegistry(store: Store, onError: (error: Error) => void): Registry {
+  const boot = bootId();
+  const stoppedByHand = new Set(store.all<{ id: string }>('select id from stopped').map(({ id }) => id));
+  const run = (sql: string, ...values: (string | number | null)[]): void => {
+    try {
+      store.run(sql, ...values);
+    } catch (error) {
+      onError(error as Error);
+    }
+  };
+
+  function processOf(row: Row, marked: () => Map<string, ProcessId>): ProcessId | undefined {
+    if (row.pid === null || row.start === null) return marked().get(row.run_id);
+    const process = { pid: row.pid, start: row.start };
+    const mark = environmentOf(row.pid, runMark);
+    return isAlive(process) && (mark === undefined || mark === '' || mark === row.run_id) ? process : undefined;
+  }
+
+  return {
+    save({ id, runId, process, startedMs, state, restarts, spec }) {
+      run(
+        `insert into instance (id, run_id, pid, start, boot, started_ms, state, restarts, spec) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         on conflict (id) do update set run_id = excluded.run_id, pid = excluded.pid, start = excluded.start, boot = excluded.boot,
+           started_ms = excluded.started_ms, state = excluded.state, restarts = excluded.restarts, spec = excluded.spec`,
+        id,
+        runId,
+        process?.pid ?? null,
+        process?.start ?? null,
+        boot,
+        startedMs,
+        state,
+        restarts,
+        JSON.stringify(spec),
+      );
+    },
+    remove: (id) => run('delete from instance where id = ?', id),
+    recover() {
+      let cache: Map<string, ProcessId> | undefined;
+      const marked = (): Map<string, ProcessId> => (cache ??= findMarked());
+      const rows = store.all<Row>('select * from instance');
+      const runs = rows.flatMap((row): Run[] => {
+        const { id, run_id: runId, started_ms: startedMs, state, restarts } = row;
+        const spec = JSON.parse(row.spec) as PlainSpec;
+        if (row.boot !== boot) return [];
+        if (state === 'EXITED') return [{ id, runId, startedMs, state, restarts, spec }];
+        const process = processOf(row, marked);
+        return process === undefined ? [] : [{ id, runId, process, startedMs, state, restarts, spec }];
+      });
+      const alive = new Set(runs.map(({ id }) => id));
+      for (const { id } of rows) if (!alive.has(id)) run('delete from instance where id = ?', id);
+      return runs;
+    },
+    stoppedByHand,
+    markStopped(id, stopped) {
+      if (stopped === stoppedByHand.has(id)) return;
+      if (stopped) {
+        stoppedByHand.add(id);
+        run('insert or ignore into stopped (id) values (?)', id);
+      } else {
+        stoppedByHand.delete(id);
+        run('delete from stopped where id = ?', id);
+      }
+    },
+  };
+}

@@ -1,0 +1,150 @@
+/**
+ * Starting a process as its spec says: executable, environment, user, groups, umask, folder, session. What cannot be
+ * done is said in words before anything is started.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import type { InstanceSpec } from '../config/model.ts';
+import { findGroup, findUser, groupsOf, type User } from './user.ts';
+
+/** Why a process cannot be started; the message is for people and becomes the instance's reason. */
+export class CannotStart extends Error {}
+
+/** Who the process runs as. `switches`: it is not who Steward runs as. */
+export interface Identity {
+  readonly user: User;
+  readonly gid: number;
+  readonly groups: readonly number[];
+  readonly switches: boolean;
+}
+
+const ownUid = process.getuid?.() ?? 0;
+
+/** @throws CannotStart for a user or group that does not exist, or that only root may become. */
+export function identify(spec: Pick<InstanceSpec, 'user' | 'userGroup' | 'groups'>): Identity {
+  const user = findUser(spec.user ?? String(ownUid));
+  if (user === undefined) throw new CannotStart(`there is no user "${spec.user ?? ownUid}"`);
+  const number = (group: string): number => {
+    const gid = findGroup(group);
+    if (gid === undefined) throw new CannotStart(`there is no group "${group}"`);
+    return gid;
+  };
+  const gid = spec.userGroup === undefined ? user.gid : number(spec.userGroup);
+  const switches = user.uid !== ownUid || spec.userGroup !== undefined || spec.groups !== undefined;
+  if (switches && ownUid !== 0)
+    throw new CannotStart(`only root may run it as "${spec.user ?? spec.userGroup}"; this Steward runs as uid ${ownUid}`);
+  return { user, gid, groups: spec.groups?.map(number) ?? (switches ? groupsOf(user) : []), switches };
+}
+
+const cleanPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+function personOf({ user }: Identity): Record<string, string> {
+  return { HOME: user.home, USER: user.name, LOGNAME: user.name, SHELL: user.shell };
+}
+
+function cleanEnv(identity: Identity): Record<string, string> {
+  const { LANG = 'C.UTF-8', TZ, PATH } = process.env;
+  const env: Record<string, string> = { PATH: identity.switches ? cleanPath : (PATH ?? cleanPath), ...personOf(identity), LANG };
+  if (TZ !== undefined) env.TZ = TZ;
+  return env;
+}
+
+/** The whole environment of the process; `marks` are Steward's own variables and win. */
+export function environmentFor(spec: InstanceSpec, identity: Identity, marks: Readonly<Record<string, string>>): Record<string, string> {
+  const inherited = { ...(process.env as Record<string, string>), ...(spec.user === undefined ? {} : personOf(identity)) };
+  return { ...(spec.inheritEnv ? inherited : cleanEnv(identity)), ...spec.env, ...marks };
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** The absolute path of a command; one with a slash is relative to `cwd`. @throws CannotStart when there is none. */
+export function findExecutable(command: string, cwd: string, path: string): string {
+  if (command.includes('/')) {
+    const file = resolve(cwd, command);
+    if (isExecutable(file)) return file;
+    const exists = statSync(file, { throwIfNoEntry: false }) !== undefined;
+    throw new CannotStart(
+      exists ? `${file} is not executable: chmod +x it, or name its interpreter` : `command not found: there is no ${file}`,
+    );
+  }
+  const folders = path.split(delimiter).filter((folder) => isAbsolute(folder));
+  const found = folders.map((folder) => join(folder, command)).find(isExecutable);
+  if (found === undefined) throw new CannotStart(`command not found: "${command}" is in none of ${folders.join(', ')}`);
+  return found;
+}
+
+function checkFolder(cwd: string): void {
+  if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new CannotStart(`its working directory ${cwd} does not exist`);
+}
+
+/** setpriv(1) changes user and groups and becomes the command, so pid and arguments stay those of the command. */
+function switchWords({ user, gid, groups }: Identity, capabilities: readonly string[]): string[] {
+  const rights = capabilities.map((name) => `+${name}`).join(',');
+  const ambient = rights === '' ? [] : [`--inh-caps=${rights}`, `--ambient-caps=${rights}`];
+  return [
+    findExecutable('setpriv', '/', cleanPath),
+    `--reuid=${user.uid}`,
+    `--regid=${gid}`,
+    groups.length > 0 ? `--groups=${groups.join(',')}` : '--clear-groups',
+    ...ambient,
+    '--',
+  ];
+}
+
+export interface Launch {
+  readonly spec: InstanceSpec;
+  readonly identity: Identity;
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdout: number | 'ignore';
+  readonly stderr: number | 'ignore';
+  /** Rights it keeps although it is not root, such as net_bind_service. */
+  readonly capabilities: readonly string[];
+}
+
+/**
+ * Starts it in a session and process group of its own. @throws CannotStart; an error the system reports later comes as
+ * the child's 'error' event, and its pid is undefined then.
+ */
+export function launch({ spec, identity, env, stdout, stderr, capabilities }: Launch): ChildProcess {
+  checkFolder(spec.cwd);
+  const file = findExecutable(spec.command[0], spec.cwd, env.PATH ?? cleanPath);
+  const words = [...(identity.switches ? switchWords(identity, capabilities) : []), file, ...spec.command.slice(1)];
+  // The mask is the process's own for the length of a synchronous call; files Steward makes name their mode themselves.
+  const before = spec.umask === undefined ? undefined : process.umask(spec.umask);
+  try {
+    return spawn(words[0] as string, words.slice(1), {
+      cwd: spec.cwd,
+      env,
+      detached: true,
+      ...(identity.switches ? {} : { argv0: spec.command[0] }),
+      stdio: ['ignore', stdout, stderr],
+    });
+  } finally {
+    if (before !== undefined) process.umask(before);
+  }
+}
+
+/** What would keep a spec from starting here, without starting it: the field to blame and why; undefined when nothing would. */
+export function tryStart(spec: InstanceSpec): { readonly field: 'user' | 'cwd' | 'run'; readonly message: string } | undefined {
+  let field: 'user' | 'cwd' | 'run' = 'user';
+  try {
+    const identity = identify(spec);
+    field = 'cwd';
+    checkFolder(spec.cwd);
+    field = 'run';
+    findExecutable(spec.command[0], spec.cwd, environmentFor(spec, identity, {}).PATH ?? cleanPath);
+    return undefined;
+  } catch (error) {
+    if (error instanceof CannotStart) return { field, message: error.message };
+    throw error;
+  }
+}

@@ -207,7 +207,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
       changes: changes.map((change) => ({ ...change, reasons: [...change.reasons] })),
       sites: {
         changed,
-        summary: found.config.sites.length === 0 ? 'no sites' : `${found.config.sites.length} sites on ${ports.join(', ')}`,
+        summary: found.config.sites.length === 0 ? 'no sites' : `${found.config.sites.length} ${found.config.sites.length === 1 ? 'site' : 'sites'} on ${ports.join(', ')}`,
       },
       problems: [...found.problems],
       problemsText: found.problemsText,

@@ -95,3 +95,6 @@ export function clock(iso: string, now: Date): string {
   const text = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${String(time.getMilliseconds()).padStart(3, '0')}`;
   return day(time) === day(now) ? text : `${day(time)} ${text}`;
 }
+
+/** `1 instance`, `3 instances`. */
+export const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;

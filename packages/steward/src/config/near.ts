@@ -19,8 +19,8 @@ function distance(a: string, b: string): number {
 }
 
 /** The nearest of `words`, when it is near enough to be meant; undefined otherwise. */
-export function nearest(word: string, words: readonly string[]): string | undefined {
-  const scored = words.map((candidate) => ({ candidate, edits: distance(word.toLowerCase().slice(0, 60), candidate.toLowerCase()) }));
+export function nearest(word: string, words: Iterable<string>): string | undefined {
+  const scored = [...words].map((candidate) => ({ candidate, edits: distance(word.toLowerCase().slice(0, 60), candidate.toLowerCase()) }));
   const best = scored.toSorted((a, b) => a.edits - b.edits)[0];
   return best !== undefined && best.edits <= Math.max(1, Math.floor(word.length / 3)) ? best.candidate : undefined;
 }

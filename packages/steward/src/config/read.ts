@@ -4,12 +4,12 @@
  */
 import { globSync, readFileSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, extname, isAbsolute, join, relative, resolve as resolvePath } from 'node:path';
+import { extname, isAbsolute, join, relative, resolve as resolvePath } from 'node:path';
 import { looksLikeApache, readApache } from './apache/apache.ts';
 import type { Reader, Reading, Surroundings } from './format.ts';
 import type { Config } from './model.ts';
 import { looksLikeNginx, readNginx } from './nginx/nginx.ts';
-import type { Problem, Source } from './problem.ts';
+import { originOf, type Position, type Problem, pointerStep, type Source } from './problem.ts';
 import { resolve } from './resolve.ts';
 import { readSteward } from './steward-file.ts';
 import { looksLikeSupervisord, readSupervisord } from './supervisord/supervisord.ts';
@@ -19,6 +19,8 @@ export interface Loaded {
   readonly problems: readonly Problem[];
   readonly sources: readonly Source[];
   readonly readings: readonly Reading[];
+  /** Where a field of a service stands, else the service itself. */
+  placeOf(service: string, field: string): Position | undefined;
 }
 
 export interface LoadOptions {
@@ -100,7 +102,7 @@ class Loader {
     const found = globSync(pattern, { cwd: folder }).map((path) => resolvePath(folder, path));
     return found.toSorted().map((path) => {
       const read = readText(path);
-      return { path, source: 'text' in read ? { file: this.nameOf(path), text: read.text } : undefined };
+      return { path, source: 'text' in read ? { file: path, text: read.text } : undefined };
     });
   }
 
@@ -118,18 +120,18 @@ class Loader {
           at,
         ),
       );
-    const source = { file: this.nameOf(file), text: read.text };
+    const source = { file, text: read.text };
     const reader = readerFor(source);
     if (reader === undefined)
       return void this.problems.push(
         error(
           'unknown-format',
-          `${source.file} is not in a format Steward reads`,
+          `${this.nameOf(file)} is not in a format Steward reads`,
           'Give a steward.yaml, or a supervisord, nginx or Apache file.',
           { file: source.file, line: 1, column: 1, length: 1 },
         ),
       );
-    const reading = { ...reader(source, this.surroundings()), folder: dirname(file) };
+    const reading = reader(source, this.surroundings());
     this.readings.push(reading);
     if (reader === readSteward) this.includes(reading);
   }
@@ -147,6 +149,11 @@ class Loader {
   }
 }
 
+/** Positions with the names a person gave: relative to the folder they stand in. Inside this room paths are absolute. */
+function named(loader: Loader, problems: readonly Problem[]): Problem[] {
+  return problems.map((problem) => (problem.at === undefined ? problem : { ...problem, at: { ...problem.at, file: loader.nameOf(problem.at.file) } }));
+}
+
 /** Reads files of any mix of formats. Never throws for what a file says; every problem of every file is in the answer. */
 export function loadConfig(files: readonly string[], options: LoadOptions): Loaded {
   const loader = new Loader(options);
@@ -159,10 +166,17 @@ export function loadConfig(files: readonly string[], options: LoadOptions): Load
   });
   return {
     config,
-    problems: [...loader.problems, ...problems],
-    sources: loader.readings.flatMap(({ sources }) => sources),
+    problems: named(loader, [...loader.problems, ...problems]),
+    sources: loader.readings.flatMap(({ sources }) => sources).map(({ file, text }) => ({ file: loader.nameOf(file), text })),
+    placeOf: (service, field) => placeOf(loader, service, field),
     readings: loader.readings,
   };
+}
+
+function placeOf(loader: Loader, service: string, field: string): Position | undefined {
+  const reading = loader.readings.find(({ config }) => config.services?.[service] !== undefined);
+  const at = reading && originOf(reading.origins, `/services${pointerStep(service)}/${field}`);
+  return at && { ...at, file: loader.nameOf(at.file) };
 }
 
 /** Whether a folder has a configuration of its own, and which file it is. */

@@ -2,12 +2,13 @@
 import { resolve } from 'node:path';
 import type { Plan } from '@steward/sdk/contract/system';
 import { importFiles } from '../../config/import.ts';
-import { countProblems, formatProblems, hasErrors, originOf, type Problem, pointerStep } from '../../config/problem.ts';
+import { countProblems, formatProblems, hasErrors, type Problem } from '../../config/problem.ts';
 import { findConfig, type Loaded, loadConfig } from '../../config/read.ts';
 import { StewardError } from '../../errors.ts';
 import { loadCertificates } from '../../gateway/certs.ts';
 import { tryStart } from '../../supervisor/spawn.ts';
 import { type Call, type Command, type Io, jsonOption } from '../command.ts';
+import { count } from '../print.ts';
 import { planText } from '../views.ts';
 
 /** The files a command is about, absolute: those named, else the configuration of the current folder; undefined when there is none. */
@@ -43,24 +44,14 @@ export const plan = planCommand('plan');
 export const apply = planCommand('apply');
 
 /** What would keep a service from starting here: warnings, since a file may be checked on another machine than it runs on. */
-function startProblems({ config, readings }: Loaded): Problem[] {
-  const seen = new Set<string>();
-  return config.instances.flatMap((spec) => {
-    if (seen.has(spec.service)) return [];
-    seen.add(spec.service);
+function startProblems({ config, placeOf }: Loaded): Problem[] {
+  const first = new Map(config.instances.toReversed().map((spec) => [spec.service, spec]));
+  return [...first.values()].flatMap((spec): Problem[] => {
     const trouble = tryStart(spec);
     if (trouble === undefined) return [];
-    const reading = readings.find((candidate) => candidate.config.services?.[spec.service] !== undefined);
-    const at = reading && originOf(reading.origins, `/services${pointerStep(spec.service)}/${trouble.field}`);
-    return [
-      {
-        severity: 'warning',
-        code: 'config/cannot-start',
-        message: `services.${spec.service}: ${trouble.message}`,
-        hint: 'It would not start on this machine as it is.',
-        ...(at && { at }),
-      },
-    ];
+    const at = placeOf(spec.service, trouble.field);
+    const message = `services.${spec.service}: ${trouble.message}`;
+    return [{ severity: 'warning', code: 'config/cannot-start', message, hint: 'It would not start on this machine as it is.', ...(at && { at }) }];
   });
 }
 
@@ -96,7 +87,7 @@ export const check: Command = {
       if (problems.length > 0) io.err(`${formatProblems(problems, loaded.sources)}\n`);
       const { instances, sites } = loaded.config;
       io.out(
-        hasErrors(problems) ? countProblems(problems) : `${countProblems(problems)}: ${instances.length} instances, ${sites.length} sites`,
+        hasErrors(problems) ? countProblems(problems) : `${countProblems(problems)}: ${count(instances.length, 'instance')}, ${count(sites.length, 'site')}`,
       );
     }
     return hasErrors(problems) ? 2 : 0;

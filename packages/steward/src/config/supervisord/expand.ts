@@ -3,7 +3,7 @@
  * (options.py, `expand`). Text without a name after `%` is refused, where Python would print the whole dictionary.
  */
 import { addSlice, type Filled, filled, type Piece, placedAt, slice } from './filled.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../near.ts';
 
 /** What a name stands for. */
 export type Filling =

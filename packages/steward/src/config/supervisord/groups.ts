@@ -2,7 +2,7 @@
 import type { Position } from '../problem.ts';
 import { type Document, optionOf, type Section } from './document.ts';
 import { valuePlace } from './ini.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../near.ts';
 import { simpleOptions } from './options.ts';
 import { type Membership, ownPriority } from './program.ts';
 import { strip } from './python-text.ts';

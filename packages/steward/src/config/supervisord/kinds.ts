@@ -1,7 +1,7 @@
 /** The kinds of section a supervisord file may have, with their options and what Steward does with each. */
 import { daemonOptions } from './daemon.ts';
 import type { Document, Section } from './document.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../near.ts';
 import { programOptions, socketOptions } from './options.ts';
 import { type Report, say } from './report.ts';
 

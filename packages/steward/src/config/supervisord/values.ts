@@ -1,7 +1,7 @@
 /** What the text of one option amounts to: numbers, sizes, signals and the like, by the rules of supervisord's datatypes.py. */
 import type { SignalName } from '../model.ts';
 import { signalNames } from '../sections/service.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../near.ts';
 import { parseInteger, strip } from './python-text.ts';
 
 /** A mistake; `from` and `length` narrow it to a part of the text. */

@@ -1,0 +1,164 @@
+/**
+ * The local authority behind `tls: internal`: made once in a folder, it signs one certificate for each set of host names.
+ *
+ *   <dir>/authority.key (0600)   <dir>/authority.crt           EC P-256, 10 years; `steward ca` prints the certificate
+ *   <dir>/leaf-<hash>.pem (0600)  key and certificate of a site, kept so that a restart changes nothing
+ */
+// Before @peculiar/x509, which needs it when it is loaded.
+import 'reflect-metadata';
+import { createHash, createPrivateKey, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import * as x509 from '@peculiar/x509';
+import type { Certificate } from './table.ts';
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+const dayMs = 24 * 60 * 60 * 1000;
+const authorityDays = 3650;
+/** Browsers take no certificate of more than 398 days. */
+const leafDays = 396;
+/** Clocks of other machines may be behind. */
+const backdateMs = 60 * 60 * 1000;
+
+export interface Authority {
+  /** PEM, for people to put into their browsers and programs. */
+  readonly certificate: string;
+  /** A certificate for `names` (host names, `*.wildcards`, addresses): the one made before if over a third of its time is left, else a new one. */
+  issue(names: readonly string[], nowMs: number): Promise<Certificate>;
+}
+
+interface Keys {
+  readonly pair: webcrypto.CryptoKeyPair;
+  readonly pem: string;
+}
+
+async function makeKeys(): Promise<Keys> {
+  const pair = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', pair.privateKey));
+  return { pair, pem: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ format: 'pem', type: 'pkcs8' }).toString() };
+}
+
+/** The key pair in a PEM text. Throws when it is no EC P-256 key. */
+async function readKeys(pem: string): Promise<Keys> {
+  const der = createPrivateKey(pem).export({ format: 'der', type: 'pkcs8' });
+  const privateKey = await webcrypto.subtle.importKey('pkcs8', new Uint8Array(der), algorithm, true, ['sign']);
+  const { d: _secret, key_ops: _ops, ...open } = await webcrypto.subtle.exportKey('jwk', privateKey);
+  const publicKey = await webcrypto.subtle.importKey('jwk', open, algorithm, true, ['verify']);
+  return { pair: { privateKey, publicKey }, pem };
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The file is there whole, with its mode, or not at all. */
+async function writeWhole(file: string, text: string, mode: number): Promise<void> {
+  const temporary = `${file}.new`;
+  await rm(temporary, { force: true });
+  const handle = await open(temporary, 'wx', mode);
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, file);
+}
+
+/** The authority of folder `dir`, made if there is none. Rejects when the folder cannot be used or holds something else. */
+export async function openAuthority(dir: string, nowMs: number): Promise<Authority> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const keyFile = path.join(dir, 'authority.key');
+  const certificateFile = path.join(dir, 'authority.crt');
+  const storedKey = await readIfThere(keyFile);
+  const keys = storedKey === undefined ? await makeKeys() : await readKeys(storedKey);
+  if (storedKey === undefined) await writeWhole(keyFile, keys.pem, 0o600);
+  const stored = storedKey === undefined ? undefined : await readIfThere(certificateFile);
+  const certificate = stored ?? (await makeAuthority(keys, nowMs));
+  if (stored === undefined) await writeWhole(certificateFile, certificate, 0o644);
+  const issuer = new x509.X509Certificate(certificate);
+  return { certificate, issue: (names, at) => issue({ dir, keys, issuer }, names, at) };
+}
+
+const serialNumber = (): string => `00${randomBytes(15).toString('hex')}`;
+
+async function makeAuthority({ pair }: Keys, nowMs: number): Promise<string> {
+  const made = await x509.X509CertificateGenerator.createSelfSigned({
+    name: [{ CN: [`Steward local authority on ${hostname()}`] }],
+    keys: pair,
+    serialNumber: serialNumber(),
+    notBefore: new Date(nowMs - backdateMs),
+    notAfter: new Date(nowMs + authorityDays * dayMs),
+    signingAlgorithm: algorithm,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(pair.publicKey),
+    ],
+  });
+  return `${made.toString('pem')}\n`;
+}
+
+interface Signer {
+  readonly dir: string;
+  readonly keys: Keys;
+  readonly issuer: x509.X509Certificate;
+}
+
+async function issue(signer: Signer, names: readonly string[], nowMs: number): Promise<Certificate> {
+  const sorted = [...new Set(names)].sort();
+  const file = path.join(signer.dir, `leaf-${createHash('sha256').update(sorted.join(',')).digest('hex').slice(0, 24)}.pem`);
+  const stored = splitPem((await readIfThere(file)) ?? '');
+  if (stored !== undefined && isFresh(stored.cert, signer, nowMs)) return stored;
+  const made = await makeLeaf(signer, sorted, nowMs);
+  await writeWhole(file, made.key + made.cert, 0o600);
+  return made;
+}
+
+function splitPem(text: string): Certificate | undefined {
+  const at = text.indexOf('-----BEGIN CERTIFICATE-----');
+  return at <= 0 ? undefined : { key: text.slice(0, at), cert: text.slice(at) };
+}
+
+/** Signed by this authority, and with more than a third of its time left. */
+function isFresh(cert: string, { issuer }: Signer, nowMs: number): boolean {
+  try {
+    const leaf = new X509Certificate(cert);
+    const from = leaf.validFromDate.getTime();
+    const to = leaf.validToDate.getTime();
+    return leaf.verify(new X509Certificate(issuer.toString('pem')).publicKey) && nowMs >= from && to - nowMs > (to - from) / 3;
+  } catch {
+    return false;
+  }
+}
+
+async function makeLeaf({ keys, issuer }: Signer, names: readonly string[], nowMs: number): Promise<Certificate> {
+  const leaf = await makeKeys();
+  const alternatives = names.map((name) => ({ type: isIP(name) === 0 ? ('dns' as const) : ('ip' as const), value: name }));
+  const made = await x509.X509CertificateGenerator.create({
+    subject: [{ CN: [(names[0] ?? 'localhost').slice(0, 64)] }],
+    issuer: issuer.subject,
+    serialNumber: serialNumber(),
+    notBefore: new Date(nowMs - backdateMs),
+    notAfter: new Date(nowMs + leafDays * dayMs),
+    publicKey: leaf.pair.publicKey,
+    signingKey: keys.pair.privateKey,
+    signingAlgorithm: algorithm,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension(alternatives),
+      await x509.SubjectKeyIdentifierExtension.create(leaf.pair.publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(keys.pair.publicKey),
+    ],
+  });
+  return { key: leaf.pem, cert: `${made.toString('pem')}\n` };
+}

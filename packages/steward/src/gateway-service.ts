@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import type { Config, InstanceSpec } from './config/model.ts';
-import { findUser, type User } from './supervisor/user.ts';
+import { findUser, type User } from './supervisor/supervisor.ts';
 
 export const gatewayService = 'gateway';
 

@@ -15,16 +15,12 @@ import type { Change } from './config/plan.ts';
 import { formatProblems, hasErrors, type Problem } from './config/problem.ts';
 import { type Loaded, loadConfig } from './config/read.ts';
 import { StewardError } from './errors.ts';
-import { openAuthority } from './gateway/authority.ts';
-import { loadCertificates } from './gateway/certs.ts';
-import { createGateway, type Gateway } from './gateway/gateway.ts';
-import { buildTable, type Certificate, listenerName } from './gateway/table.ts';
+import { buildTable, type Certificate, createGateway, type Gateway, listenerName, loadCertificates, openAuthority } from './gateway/gateway.ts';
 import { gatewayInstances, gatewayService, gatewayUser } from './gateway-service.ts';
 import { createJournal } from './journal.ts';
 import { claimState, type StateFolder, secretKeyIn } from './state-folder.ts';
 import { openStore, type Store } from './store/store.ts';
-import { createSupervisor } from './supervisor/supervisor.ts';
-import { findUser } from './supervisor/user.ts';
+import { createSupervisor, findUser } from './supervisor/supervisor.ts';
 import { version } from './version.ts';
 
 export interface Steward {
@@ -56,6 +52,9 @@ const emptyConfig: Config = {
   sites: [],
   gateway: { headerTimeoutMs: 60_000, idleTimeoutMs: 75_000, accessLog: true },
 };
+
+/** What the gateway serves by, as a text to compare with. */
+const gatewayPart = ({ sites, gateway }: Config): string => JSON.stringify([sites, gateway]);
 
 const settings = (store: Store) => ({
   get: <T>(name: string): T | undefined => {
@@ -147,7 +146,6 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     const user = process.getuid?.() === 0 ? workersUser(next) : undefined;
     gateway = await createGateway({
       dir: state.gateway,
-      authorityDir: state.authority,
       log: (line) => log('info', line),
       ...(user && { owner: { uid: user.uid, gid: user.gid } }),
     });
@@ -201,7 +199,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
 
   function planOf(found: Awaited<ReturnType<typeof examine>>, changes: readonly Change[]): Plan {
     const ports = [...new Set(found.config.sites.flatMap((site) => [...site.listen, ...site.redirectFrom]).map(listenerName))];
-    const changed = JSON.stringify([found.config.sites, found.config.gateway]) !== JSON.stringify([config.sites, config.gateway]);
+    const changed = gatewayPart(found.config) !== (saved.get<string>('gateway') ?? gatewayPart(emptyConfig));
     return {
       files: [...found.paths],
       changes: changes.map((change) => ({ ...change, reasons: [...change.reasons] })),
@@ -255,6 +253,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     ({ config, certificates } = found);
     files = found.paths;
     saved.set('files', files);
+    saved.set('gateway', gatewayPart(config));
     supervisor.apply(specs);
     await publishTable();
     journal.record({ type: 'config.applied', subject: files.join(' '), message: summary(changes) });
@@ -284,9 +283,9 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   async function close(keeper: 'stop' | 'leave', reason: string): Promise<void> {
     clearInterval(renewing);
     journal.record({ type: 'daemon.stopped', subject: 'daemon', message: reason });
-    await api.close();
     await supervisor.close(keeper);
     await gateway?.stop();
+    await api.close(); // last: who waits for the end waits for this
     store.close();
     claim.release();
   }
@@ -316,6 +315,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
       stateFolder: state.path,
       files: [...files],
       name: config.name,
+      gatewayProblems: (gateway?.problems() ?? []).map(({ message }) => message),
       listeners: config.sites.flatMap((site) =>
         site.listen.map((listen) => ({ address: listenerName(listen), tls: site.tls !== undefined, hosts: [...site.hosts] })),
       ),

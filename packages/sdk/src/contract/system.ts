@@ -73,6 +73,7 @@ export const statusShape = Type.Object({
   stateFolder: Type.String(),
   files: Type.Array(Type.String()),
   name: Type.String(),
+  gatewayProblems: Type.Array(Type.String(), { description: 'what the workers cannot do now, such as a port that is taken' }),
   listeners: Type.Array(Type.Object({ address: Type.String(), tls: Type.Boolean(), hosts: Type.Array(Type.String()) })),
 });
 export type Status = Static<typeof statusShape>;

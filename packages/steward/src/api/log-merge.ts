@@ -4,8 +4,7 @@ import type { LogLine, Output, Place } from '../output/output.ts';
 export interface LogSource {
   readonly instance: string;
   readonly stream: 'stdout' | 'stderr';
-  /** The output stream it is read from. */
-  readonly id: string;
+  readonly file: string;
 }
 
 export interface MergedLine extends LogLine {
@@ -32,7 +31,7 @@ class Cursor {
   /** The next line without taking it; undefined at the end. */
   peek(): LogLine | undefined {
     while (this.#next >= this.#lines.length && this.#more) {
-      const stretch = this.#output.read(this.source.id, this.place, this.#final);
+      const stretch = this.#output.read(this.source.file, this.place, this.#final);
       this.#lines = stretch.lines;
       this.#next = 0;
       this.place = stretch.place;
@@ -85,6 +84,8 @@ function* mergeNow(cursors: readonly Cursor[]): Generator<MergedLine> {
 export interface Merge {
   /** What is there now and was not given yet. */
   lines(): Generator<MergedLine>;
+  /** Takes in logs that are new, with what they hold since `sinceMs`. */
+  add(sources: readonly LogSource[], sinceMs: number): void;
 }
 
 /** Begins at `lines` last lines of each log, or at a time. `follow`: a last line without its newline waits for the rest. */
@@ -94,11 +95,18 @@ export function mergeLogs(
   wanted: { lines: number } | { sinceMs: number },
   follow: boolean,
 ): Merge {
-  const cursors = sources.map((source) => new Cursor(source, output, output.place(source.id, wanted), !follow));
+  const cursors = new Map<string, Cursor>();
+  const add = (added: readonly LogSource[], from: { lines: number } | { sinceMs: number }): void => {
+    for (const source of added) {
+      if (!cursors.has(source.file)) cursors.set(source.file, new Cursor(source, output, output.place(source.file, from), !follow));
+    }
+  };
+  add(sources, wanted);
   return {
     *lines() {
-      for (const cursor of cursors) cursor.again();
-      yield* mergeNow(cursors);
+      for (const cursor of cursors.values()) cursor.again();
+      yield* mergeNow([...cursors.values()]);
     },
+    add: (added, sinceMs) => add(added, { sinceMs }),
   };
 }

@@ -8,13 +8,14 @@
 import { chmod, chown, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
-import type { SiteSpec } from '../config/model.ts';
 import type { Problem } from '../config/problem.ts';
-import { openAuthority } from './authority.ts';
-import { type Certificates, loadCertificates } from './certs.ts';
 import { controlPath, parseJson, readMessages, type ToDaemon, tablePath, type VersionedTable } from './protocol.ts';
 import type { Counters } from './serve.ts';
 import type { RouteTable } from './table.ts';
+
+export { openAuthority } from './authority.ts';
+export { loadCertificates } from './certs.ts';
+export { buildTable, type Certificate, listenerName } from './table.ts';
 
 /** How long a worker may take to serve by a new table before `setTable` stops waiting for it. */
 const applyTimeoutMs = 5_000;
@@ -22,8 +23,6 @@ const applyTimeoutMs = 5_000;
 export interface GatewayOptions {
   /** Folder for the table and the socket; made if missing, for the owner alone. */
   readonly dir: string;
-  /** Folder of the local authority (`tls: internal`), for the daemon alone. */
-  readonly authorityDir: string;
   /** One line for the daemon's log: workers that come and go. */
   readonly log: (line: string) => void;
   /** Who the workers run as, when that is not the daemon's own user. */
@@ -39,10 +38,6 @@ export interface Gateway {
   setTable(table: RouteTable): Promise<Problem[]>;
   /** What starts a worker: executable and arguments. */
   workerCommand(): [string, ...string[]];
-  /** The certificates of `sites` for `buildTable`, and what is wrong with them. Never rejects. */
-  loadCertificates(sites: readonly SiteSpec[]): Promise<Certificates>;
-  /** The local authority's certificate as PEM, made if there is none. Rejects when its folder cannot be used. */
-  authorityCertificate(): Promise<string>;
   /** What the connected workers cannot do just now (a taken port, a refused certificate), each problem once. */
   problems(): Problem[];
   /** The last counters of each connected worker, by process id. */
@@ -123,8 +118,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       '--dir',
       dir,
     ],
-    loadCertificates: (sites) => loadCertificates(sites, options.authorityDir, Date.now()),
-    authorityCertificate: async () => (await openAuthority(options.authorityDir, Date.now())).certificate,
     problems: () => unique([...workers].flatMap(({ problems }) => problems)),
     counters: () => new Map([...workers].flatMap(({ pid, counters }) => (counters === undefined ? [] : [[pid, counters] as const]))),
     stop: async () => {

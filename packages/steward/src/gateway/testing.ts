@@ -157,7 +157,7 @@ export function startWorker(
 /** A gateway with one worker that serves `sites`. Both end after the test. */
 export async function startGateway(t: TestContext, sites: readonly SiteSpec[], more: Inputs = {}): Promise<Running> {
   const dir = await temporaryFolder(t);
-  const gateway = await createGateway({ dir, authorityDir: path.join(dir, 'authority'), log: () => {} });
+  const gateway = await createGateway({ dir, log: () => {} });
   t.after(() => gateway.stop());
   await gateway.setTable(tableOf(sites, more));
   const started = startWorker(t, gateway);

@@ -106,7 +106,7 @@ test('a worker serves on without its daemon, starts without it, and takes a new 
   const { pid } = startWorker(t, gateway).worker;
   await until('the second worker to listen', () => canConnect(port));
   assert.equal((await ask(port, '/')).body, 'one');
-  const back = await createGateway({ dir, authorityDir: dir, log: () => {} });
+  const back = await createGateway({ dir, log: () => {} });
   t.after(() => back.stop());
   await back.setTable(tableOf([site(port, [answerWith('two')])]));
   await until('the new table', async () => (await ask(port, '/')).body === 'two');
@@ -117,7 +117,7 @@ test('the table on disk is for its owner alone, and its version grows over resta
   const dir = await temporaryFolder(t);
   const file = path.join(dir, 'table.json');
   for (const expected of [1, 2, 3]) {
-    const gateway = await createGateway({ dir, authorityDir: dir, log: () => {} });
+    const gateway = await createGateway({ dir, log: () => {} });
     await Promise.all([gateway.setTable(tableOf([]))]);
     const stored = JSON.parse(await readFile(file, 'utf8')) as VersionedTable;
     assert.equal(stored.version, expected);

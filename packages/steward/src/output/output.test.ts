@@ -67,7 +67,7 @@ test('what a program writes is in its log, with the time it arrived', async () =
   await ended(run(output, 'web', 'echo one; sleep 0.05; printf "two\\r\\nthree"'));
   await output.settle();
   assert.equal(readFileSync(file, 'utf8'), 'one\ntwo\r\nthree');
-  const { lines } = output.read('web', undefined, true);
+  const { lines } = output.read(file, undefined, true);
   assert.deepEqual(
     lines.map((line) => line.text),
     ['one', 'two', 'three'],
@@ -93,10 +93,10 @@ test('rotation cuts between lines, keeps every line once and in order, and delet
       return part;
     });
   assert.deepEqual(numbers(text.join('')), upTo(60000));
-  let place = output.place('n', { lines: 3000 });
+  let place = output.place(file, { lines: 3000 });
   const tail: string[] = [];
   for (;;) {
-    const part = output.read('n', place, true);
+    const part = output.read(file, place, true);
     tail.push(...part.lines.map((line) => line.text));
     place = part.place;
     if (!part.more) break;
@@ -133,7 +133,7 @@ test('nothing is lost or doubled when the keeper is killed again and again', asy
   await output.settle();
   const found: number[] = [];
   for (let place = undefined as ReturnType<Output['place']>; ; ) {
-    const part = output.read('k', place, true);
+    const part = output.read(file, place, true);
     found.push(...part.lines.map((line) => Number(line.text)));
     place = part.place;
     if (!part.more) break;

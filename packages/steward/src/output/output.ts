@@ -58,8 +58,10 @@ export interface Output {
   unlisten(id: string): void;
   /** Resolves when all that was written before is in the logs. Gives up after 2 s without an answer. */
   settle(): Promise<void>;
-  place(id: string, wanted: { lines: number } | { sinceMs: number }): Place | undefined;
-  read(id: string, place: Place | undefined, final: boolean): Stretch;
+  /** Where to begin reading a log file; undefined when there is none yet. */
+  place(file: string, wanted: { lines: number } | { sinceMs: number }): Place | undefined;
+  /** What a log file holds from a place on, over rotated files too. */
+  read(file: string, place: Place | undefined, final: boolean): Stretch;
   /** Lets go; `keeper: 'stop'` ends the keeper too, after the last byte. */
   stop(keeper: 'stop' | 'leave'): Promise<void>;
 }
@@ -113,6 +115,7 @@ export function createOutput(options: OutputOptions): Output {
   }
 
   function say(command: KeeperCommand): void {
+    tend();
     unsent = Buffer.concat([unsent, Buffer.from(`${JSON.stringify(command)}\n`)]);
     if (sender === undefined) send();
   }
@@ -156,15 +159,19 @@ export function createOutput(options: OutputOptions): Output {
     for (const { pid, start } of watches.values()) say({ watch: { pid, start } });
   }
 
-  /** Sees to it that a keeper runs: the lock tells, whoever started it. */
-  function tend(): void {
-    if (stopping || keeper !== undefined) return;
+  /** Whether a keeper runs, whoever started it: it holds the lock. */
+  function isKept(): boolean {
     const lock = openSync(join(folder, 'keeper.lock'), 'w', 0o600);
     const isFree = lockFile(lock);
     closeSync(lock);
-    if (isFree) startKeeper();
+    return !isFree;
   }
-  tend();
+
+  /** Sees to it that one runs, once there is anything to keep. */
+  function tend(): void {
+    const isNeeded = streams.size > 0 || watches.size > 0 || listeners.size > 0;
+    if (!stopping && isNeeded && keeper === undefined && !isKept()) startKeeper();
+  }
   const tending = setInterval(tend, tendEveryMs).unref();
 
   const known = (id: string): { spec: OpenStream; held: number } => {
@@ -172,6 +179,14 @@ export function createOutput(options: OutputOptions): Output {
     if (stream === undefined) throw new Error(`no output stream ${id}`);
     return stream;
   };
+
+  /** Asks the keeper to end after the last byte, and waits until it has. */
+  async function stopKeeper(): Promise<void> {
+    if (!isKept() && keeper === undefined) return;
+    await settle();
+    say({ stop: true });
+    for (let waitedMs = 0; waitedMs < settleMs && isKept(); waitedMs += 10) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 
   async function settle(): Promise<void> {
     const number = ++settled;
@@ -223,15 +238,12 @@ export function createOutput(options: OutputOptions): Output {
       if (listeners.delete(id)) say({ unlisten: id });
     },
     settle,
-    place: (id, wanted) => placeFor(known(id).spec.file, folder, wanted),
-    read: (id, place, final) => readFrom(known(id).spec.file, folder, place, final),
+    place: (file, wanted) => placeFor(file, folder, wanted),
+    read: (file, place, final) => readFrom(file, folder, place, final),
     async stop(mode) {
       stopping = true;
       clearInterval(tending);
-      if (mode === 'stop') {
-        await settle();
-        say({ stop: true });
-      }
+      if (mode === 'stop') await stopKeeper();
       clearTimeout(sender);
       events.destroy();
       closeSync(commands);

@@ -111,6 +111,8 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
     return spec.stderr === 'stdout' || spec.stderr.file === 'none' ? out : [...out, errStream(spec.id)];
   }
 
+  const logFiles = (): string[] => (['stdout', 'stderr'] as const).flatMap((which) => logFileOf(spec, which, world.logFolder, nameOf) ?? []);
+
   function openStreams(): void {
     const owner = identity?.switches ? { uid: identity.user.uid, gid: identity.gid } : undefined;
     for (const which of ['stdout', 'stderr'] as const) {
@@ -144,7 +146,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
     state = after;
     if (after.phase !== before.phase) remember();
     if (after.phase === 'RUNNING' && before.phase !== 'RUNNING') openSocketToGateway();
-    for (const effect of effects) perform(effect);
+    for (const effect of effects) perform(effect, before.pid);
     if (after !== before) world.onState(instance, before);
   }
 
@@ -165,12 +167,13 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
     } else registry.remove(spec.id);
   }
 
-  function perform(effect: InstanceEffect): void {
+  /** `pid` is the process the effects are about: after an exit the state has none any more, its group may have members. */
+  function perform(effect: InstanceEffect, pid: number | undefined): void {
     switch (effect.type) {
       case 'spawn':
         return spawnProcess();
       case 'signal':
-        return void send(effect.signal, effect.scope);
+        return void send(effect.signal, effect.scope, state.pid ?? pid);
       case 'await-group':
         return awaitGroup(state.pid);
       case 'arm':
@@ -212,7 +215,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
       openStreams();
       makeSocketFolder();
       remember();
-      begin = new Map(streamsOf().map((id) => [id, output.place(id, { lines: 0 })]));
+      begin = new Map(logFiles().map((file) => [file, output.place(file, { lines: 0 })]));
       clearSocket(startProcess);
     } catch (error) {
       failed(error as Error);
@@ -309,8 +312,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
   }
 
   /** False when there was nobody to get it. */
-  function send(signal: SignalName, scope: 'group' | 'process'): boolean {
-    const { pid } = state;
+  function send(signal: SignalName, scope: 'group' | 'process', pid: number | undefined): boolean {
     if (pid === undefined) return false;
     try {
       return process.kill(scope === 'group' ? -pid : pid, `SIG${signal}`);
@@ -331,7 +333,6 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
     readiness = watchReadiness({
       ready: spec.ready,
       output,
-      streams: streamsOf(),
       begin,
       onReady: () => dispatch({ type: 'ready', at: at() }),
     });
@@ -385,7 +386,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
       const startedAt = at() - (world.wallClock() - run.startedMs);
       dispatch({ type: 'adopted', pid: run.process.pid, startedAt, running: run.state === 'RUNNING', restarts: run.restarts, at: at() });
     },
-    signal: (signal) => send(signal, 'process'),
+    signal: (signal) => send(signal, 'process', state.pid),
     onOutput: () => readiness?.onOutput(),
     onNotify: (text) => readiness?.onNotify(text),
     release(closeStreams) {

@@ -28,10 +28,9 @@ async function lookUntilReady(probe: Probe, everyMs: number | undefined, cancel:
   }
 }
 
-/** Reads the lines of the given streams from where each stood at the start. */
+/** Reads the lines of the given log files from where each stood at the start. */
 function watchLines(
   pattern: string,
-  streams: readonly string[],
   output: Output,
   begin: ReadonlyMap<string, Place | undefined>,
   onReady: () => void,
@@ -39,10 +38,10 @@ function watchLines(
   const expression = new RegExp(pattern);
   const places = new Map(begin);
   return () => {
-    for (const id of streams) {
+    for (const file of begin.keys()) {
       for (let more = true; more; ) {
-        const part = output.read(id, places.get(id), false);
-        places.set(id, part.place);
+        const part = output.read(file, places.get(file), false);
+        places.set(file, part.place);
         more = part.more;
         if (part.lines.some(({ text }) => expression.test(text))) return onReady();
       }
@@ -53,21 +52,20 @@ function watchLines(
 export interface ReadinessOptions {
   readonly ready: ReadySpec;
   readonly output: Output;
-  readonly streams: readonly string[];
-  /** Where each stream stood before the start. */
+  /** Its log files, and where each stood before the start. */
   readonly begin: ReadonlyMap<string, Place | undefined>;
   readonly onReady: () => void;
 }
 
 /** Calls `onReady` at most once, and never after `cancel`. */
-export function watchReadiness({ ready, output, streams, begin, onReady }: ReadinessOptions): Readiness {
+export function watchReadiness({ ready, output, begin, onReady }: ReadinessOptions): Readiness {
   const controller = new AbortController();
   const once = (): void => {
     if (controller.signal.aborted) return;
     controller.abort();
     onReady();
   };
-  const readLines = ready.kind === 'log' ? watchLines(ready.pattern, streams, output, begin, once) : undefined;
+  const readLines = ready.kind === 'log' ? watchLines(ready.pattern, output, begin, once) : undefined;
   if (ready.kind === 'tcp' || ready.kind === 'unix' || ready.kind === 'http')
     void lookUntilReady(ready, ready.everyMs, controller.signal, once);
   readLines?.();

@@ -3,8 +3,8 @@
  * done is said in words before anything is started.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants, statSync } from 'node:fs';
-import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import { realpathSync, statSync } from 'node:fs';
+import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { InstanceSpec } from '../config/model.ts';
 import { findGroup, findUser, groupsOf, type User } from './user.ts';
 
@@ -56,29 +56,46 @@ export function environmentFor(spec: InstanceSpec, identity: Identity, marks: Re
   return { ...(spec.inheritEnv ? inherited : cleanEnv(identity)), ...spec.env, ...marks };
 }
 
-function isExecutable(path: string): boolean {
+/** The permission bits of a file that count for somebody: owner's, group's or others'. Root may pass everything. */
+function rightsOn(file: string, { user, gid, groups }: Identity): number {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (stat === undefined) return 0;
+  if (user.uid === 0) return stat.isDirectory() || (stat.mode & 0o111) !== 0 ? 0o7 : 0o6;
+  if (stat.uid === user.uid) return (stat.mode >> 6) & 0o7;
+  return (stat.gid === gid || groups.includes(stat.gid) ? stat.mode >> 3 : stat.mode) & 0o7;
+}
+
+/** Whether `identity` may execute a file: it, and every folder on the way, after links. (ACLs are not looked at.) */
+function mayExecute(path: string, identity: Identity): boolean {
   try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
+    const file = realpathSync(path);
+    if (!statSync(file).isFile() || (rightsOn(file, identity) & 0o1) === 0) return false;
+    for (let folder = dirname(file); folder !== '/'; folder = dirname(folder)) if ((rightsOn(folder, identity) & 0o1) === 0) return false;
+    return true;
   } catch {
     return false;
   }
 }
 
-/** The absolute path of a command; one with a slash is relative to `cwd`. @throws CannotStart when there is none. */
-export function findExecutable(command: string, cwd: string, path: string): string {
+/**
+ * The absolute path of a command, as execvp(3) would find it for `identity`: one in a folder it may not enter is passed
+ * over. A command with a slash is relative to `cwd`. @throws CannotStart when there is none.
+ */
+export function findExecutable(command: string, cwd: string, path: string, identity: Identity): string {
+  const who = identity.switches ? ` for user ${identity.user.name}` : '';
   if (command.includes('/')) {
     const file = resolve(cwd, command);
-    if (isExecutable(file)) return file;
+    if (mayExecute(file, identity)) return file;
     const exists = statSync(file, { throwIfNoEntry: false }) !== undefined;
-    throw new CannotStart(
-      exists ? `${file} is not executable: chmod +x it, or name its interpreter` : `command not found: there is no ${file}`,
-    );
+    throw new CannotStart(exists ? `${file} is not executable${who}: chmod +x it, open the folders on its way, or name its interpreter` : `command not found: there is no ${file}`);
   }
   const folders = path.split(delimiter).filter((folder) => isAbsolute(folder));
-  const found = folders.map((folder) => join(folder, command)).find(isExecutable);
-  if (found === undefined) throw new CannotStart(`command not found: "${command}" is in none of ${folders.join(', ')}`);
-  return found;
+  const candidates = folders.map((folder) => join(folder, command));
+  const found = candidates.find((file) => mayExecute(file, identity));
+  if (found !== undefined) return found;
+  const closed = candidates.find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+  if (closed !== undefined) throw new CannotStart(`"${command}" is at ${closed}, which user ${identity.user.name} may not execute: install one for all users, or name another path`);
+  throw new CannotStart(`command not found: "${command}" is in none of ${folders.join(', ')}`);
 }
 
 function checkFolder(cwd: string): void {
@@ -86,12 +103,14 @@ function checkFolder(cwd: string): void {
     throw new CannotStart(`its working directory ${cwd} does not exist`);
 }
 
+const setpriv = (): string => findExecutable('setpriv', '/', cleanPath, identify({}));
+
 /** setpriv(1) changes user and groups and becomes the command, so pid and arguments stay those of the command. */
 function switchWords({ user, gid, groups }: Identity, capabilities: readonly string[]): string[] {
   const rights = capabilities.map((name) => `+${name}`).join(',');
   const ambient = rights === '' ? [] : [`--inh-caps=${rights}`, `--ambient-caps=${rights}`];
   return [
-    findExecutable('setpriv', '/', cleanPath),
+    setpriv(),
     `--reuid=${user.uid}`,
     `--regid=${gid}`,
     groups.length > 0 ? `--groups=${groups.join(',')}` : '--clear-groups',
@@ -116,7 +135,7 @@ export interface Launch {
  */
 export function launch({ spec, identity, env, stdout, stderr, capabilities }: Launch): ChildProcess {
   checkFolder(spec.cwd);
-  const file = findExecutable(spec.command[0], spec.cwd, env.PATH ?? cleanPath);
+  const file = findExecutable(spec.command[0], spec.cwd, env.PATH ?? cleanPath, identity);
   const words = [...(identity.switches ? switchWords(identity, capabilities) : []), file, ...spec.command.slice(1)];
   // The mask is the process's own for the length of a synchronous call; files Steward makes name their mode themselves.
   const before = spec.umask === undefined ? undefined : process.umask(spec.umask);
@@ -141,7 +160,7 @@ export function tryStart(spec: InstanceSpec): { readonly field: 'user' | 'cwd' |
     field = 'cwd';
     checkFolder(spec.cwd);
     field = 'run';
-    findExecutable(spec.command[0], spec.cwd, environmentFor(spec, identity, {}).PATH ?? cleanPath);
+    findExecutable(spec.command[0], spec.cwd, environmentFor(spec, identity, {}).PATH ?? cleanPath, identity);
     return undefined;
   } catch (error) {
     if (error instanceof CannotStart) return { field, message: error.message };

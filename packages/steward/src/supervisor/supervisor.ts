@@ -16,6 +16,9 @@ import type { InstanceState } from './machine.ts';
 import { startOrder, stopWaves } from './order.ts';
 import { createRegistry } from './registry.ts';
 
+export { tryStart } from './spawn.ts';
+export { findUser, type User } from './user.ts';
+
 export interface SupervisorOptions {
   readonly store: Store;
   /** Folder of pipes and the keeper. */

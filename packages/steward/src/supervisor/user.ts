@@ -9,10 +9,19 @@ export interface User {
   readonly shell: string;
 }
 
-const ask = (command: string, ...args: string[]): string | undefined => {
+/** A start must not wait for a name service each time: what it said counts for a minute. */
+const memoryMs = 60_000;
+const remembered = new Map<string, { readonly answer: string | undefined; readonly until: number }>();
+
+function ask(command: string, ...args: string[]): string | undefined {
+  const question = [command, ...args].join(' ');
+  const known = remembered.get(question);
+  if (known !== undefined && known.until > performance.now()) return known.answer;
   const { status, stdout } = spawnSync(command, args, { encoding: 'utf8', timeout: 5000 });
-  return status === 0 ? stdout.trim() : undefined;
-};
+  const answer = status === 0 ? stdout.trim() : undefined;
+  remembered.set(question, { answer, until: performance.now() + memoryMs });
+  return answer;
+}
 
 /** The user with this name or number; undefined when there is none. */
 export function findUser(nameOrNumber: string): User | undefined {

@@ -61,7 +61,7 @@ export function describeInstance(view: InstanceView, nowMs: number): InstanceInf
 
 function lastLine(supervisor: Supervisor, view: InstanceView): { lastLine?: string } {
   const last = view.streams
-    .flatMap(({ id }) => supervisor.output.read(id, supervisor.output.place(id, { lines: 1 }), true).lines.slice(-1))
+    .flatMap(({ file }) => supervisor.output.read(file, supervisor.output.place(file, { lines: 1 }), true).lines.slice(-1))
     .toSorted((a, b) => b.timeMs - a.timeMs)[0];
   return last === undefined ? {} : { lastLine: last.text.slice(0, tailLength) };
 }

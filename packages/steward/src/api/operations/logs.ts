@@ -35,18 +35,22 @@ export function logHandlers({ supervisor, growth }: Rooms): Pick<Handlers, 'read
     );
     return views
       .filter(({ spec }) => ids.has(spec.id))
-      .flatMap(({ spec, streams }) => streams.map(({ id, name }) => ({ instance: spec.id, stream: name, id })));
+      .flatMap(({ spec, streams }) => streams.map(({ file, name }) => ({ instance: spec.id, stream: name, file })));
   };
 
   return {
     async *readLogs({ query }, signal) {
       const { names, follow = false, since, lines } = query;
       const wanted = since === undefined || lines !== undefined ? { lines: lines ?? defaultLines } : { sinceMs: parseSince(since) };
+      const beganMs = Date.now();
       await supervisor.output.settle();
       const merge = mergeLogs(sourcesFor(names), supervisor.output, wanted, follow);
       for (const line of merge.lines()) yield toLine(line);
       if (!follow) return;
-      for await (const _ of growth.until(signal)) for (const line of merge.lines()) yield toLine(line);
+      for await (const _ of growth.until(signal)) {
+        merge.add(sourcesFor(names), beganMs); // services that were added since
+        for (const line of merge.lines()) yield toLine(line);
+      }
     },
   };
 }

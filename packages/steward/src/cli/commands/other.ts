@@ -14,7 +14,7 @@ export const ca: Command = {
       io.out((await client.getAuthority()).certificate.trimEnd());
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;
-      const { openAuthority } = await import('../../gateway/authority.ts');
+      const { openAuthority } = await import('../../gateway/gateway.ts');
       io.out((await openAuthority(state.authority, Date.now())).certificate.trimEnd());
     }
     return 0;

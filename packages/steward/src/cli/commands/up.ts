@@ -7,9 +7,11 @@ import { RequestRefused, Unreachable } from '@steward/sdk/client';
 import type { Plan } from '@steward/sdk/contract/system';
 import { formatProblems, hasErrors } from '../../config/problem.ts';
 import { StewardError } from '../../errors.ts';
+import { isAlive, startTimeOf } from '../../kernel/process-table.ts';
 import { createSteward, type Steward } from '../../steward.ts';
 import { type Call, type Command, jsonOption } from '../command.ts';
 import { createDaemonLog } from '../daemon-log.ts';
+import { count } from '../print.ts';
 import { progressWhile, settle, whetherUp } from '../progress.ts';
 import { factLine, instanceTable, planText } from '../views.ts';
 import { filesOf, load } from './config.ts';
@@ -113,7 +115,9 @@ async function report(call: Call, plan: Plan): Promise<number> {
     io.out(instanceTable(instances, io.columns, io.isTerminal));
     for (const url of new Set(await addresses(call))) io.out(`serving ${url}`);
   }
-  return instances.every(whetherUp) ? 0 : 1;
+  const { gatewayProblems } = await call.client.getStatus();
+  for (const problem of gatewayProblems) io.err(`gateway: ${problem}`);
+  return instances.every(whetherUp) && gatewayProblems.length === 0 ? 0 : 1;
 }
 
 /** Follows logs and facts until `signal`. */
@@ -208,8 +212,10 @@ export const up: Command = {
   },
 };
 
-async function waitUntilGone(call: Call): Promise<void> {
-  while (await isReachable(call)) await wait(50);
+/** Until the process itself is gone, not only its socket: then its state directory is free. */
+async function waitUntilGone(pid: number): Promise<void> {
+  const start = startTimeOf(pid);
+  while (start !== undefined && isAlive({ pid, start })) await wait(20);
 }
 
 export const down: Command = {
@@ -220,16 +226,17 @@ export const down: Command = {
   async run(call) {
     const { client, io, state } = call;
     if (await isReachable(call)) {
+      const { pid } = await client.getStatus();
       const { stopping } = await client.shutDown();
-      await progressWhile(io, `stopping ${stopping} instances`, waitUntilGone(call));
+      await progressWhile(io, `stopping ${count(stopping, 'instance')}`, waitUntilGone(pid));
       io.out('stopped');
       return 0;
     }
     // A daemon that was killed may have left services: they are taken over to be stopped.
     const steward = await createSteward({ state, log: () => {} });
     const left = await steward.takeOver();
-    await progressWhile(io, `stopping ${left} instances that an earlier daemon left`, steward.shutDown());
-    io.out(left === 0 ? 'nothing was running' : `stopped ${left} instances that an earlier daemon left`);
+    await progressWhile(io, `stopping ${count(left, 'instance')} that an earlier daemon left`, steward.shutDown());
+    io.out(left === 0 ? 'nothing was running' : `stopped ${count(left, 'instance')} that an earlier daemon left`);
     return 0;
   },
 };

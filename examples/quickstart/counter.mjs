@@ -1,5 +1,5 @@
 // Counts its requests, on the port named by the first argument.
-const http = require('node:http');
+import http from 'node:http';
 
 let count = 0;
 const server = http.createServer((request, response) => {

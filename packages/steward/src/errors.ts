@@ -1,7 +1,9 @@
+import type { ErrorCode } from './error-codes.ts';
+
 /** The error a person or program gets told about: what happened, what to do, and a code to look up in docs/errors.md. */
 export class StewardError extends Error {
   /** `room/what-happened`. */
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly hint: string | undefined;
   /** HTTP status it has over the API. */
   readonly status: number;
@@ -9,7 +11,7 @@ export class StewardError extends Error {
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(
-    code: string,
+    code: ErrorCode,
     message: string,
     options: { hint?: string; status?: number; details?: Record<string, unknown>; cause?: unknown } = {},
   ) {

@@ -8,8 +8,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plan, Status } from '@steward/sdk/contract/system';
-import { type Api, createApi, type FilesRequest, type System } from './api/api.ts';
-import { createBell } from './api/bell.ts';
+import { type Api, createApi, createBell, type FilesRequest, type System } from './api/api.ts';
 import type { Config } from './config/model.ts';
 import type { Change } from './config/plan.ts';
 import { formatProblems, hasErrors, type Problem } from './config/problem.ts';

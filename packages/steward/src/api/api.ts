@@ -3,53 +3,17 @@
  * values from steward.ts. Refusals are application/problem+json with the same code and words as on the command line.
  */
 import { chmodSync, rmSync } from 'node:fs';
-import { type OperationName, type Operations, operations } from '@steward/sdk/contract/contract';
-import type { Answer, Input, Operation } from '@steward/sdk/contract/operation';
-import type { Plan, Status } from '@steward/sdk/contract/system';
+import { type OperationName, operations } from '@steward/sdk/contract/contract';
+import type { Input, Operation } from '@steward/sdk/contract/operation';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { StewardError } from '../errors.ts';
-import type { Journal } from '../journal.ts';
-import type { Supervisor } from '../supervisor/supervisor.ts';
-import type { Bell } from './bell.ts';
+import type { Handler, Handlers, Rooms, StreamItem } from './handlers.ts';
 import { instanceHandlers } from './operations/instances.ts';
 import { logHandlers } from './operations/logs.ts';
 import { systemHandlers } from './operations/system.ts';
 
-export interface StreamItem<T> {
-  /** What a reader goes on from. */
-  readonly id?: string;
-  readonly data: T;
-}
-
-type Handler<O extends Operation> = O extends { stream: true }
-  ? (input: Input<O>, signal: AbortSignal) => AsyncGenerator<StreamItem<Answer<O>>>
-  : (input: Input<O>) => Answer<O> | Promise<Answer<O>>;
-
-export type Handlers = { readonly [N in OperationName]: Handler<Operations[N]> };
-
-/** What is asked about files: absolute paths, or none for the files of the last apply. */
-export interface FilesRequest {
-  readonly files?: readonly string[];
-  readonly base?: string;
-  readonly replace?: boolean;
-}
-
-/** What the API may ask of the whole. */
-export interface System {
-  plan(request: FilesRequest): Promise<Plan>;
-  apply(request: FilesRequest): Promise<Plan>;
-  status(): Status;
-  authority(): Promise<{ certificate: string }>;
-  shutDown(): { stopping: number };
-}
-
-export interface Rooms {
-  readonly supervisor: Supervisor;
-  readonly journal: Journal;
-  readonly system: System;
-  /** Rings when any log grows. */
-  readonly growth: Bell;
-}
+export { createBell } from './bell.ts';
+export type { FilesRequest, System } from './handlers.ts';
 
 export interface Api {
   /** Listens on a unix socket that only its owner may use. @throws when the path cannot be used. */

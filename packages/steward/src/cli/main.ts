@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { RequestRefused, Unreachable } from '@steward/sdk/client';
 import { didYouMean } from '../config/near.ts';
+import type { ErrorCode } from '../error-codes.ts';
 import { StewardError } from '../errors.ts';
 import { stateFolderAt } from '../state-folder.ts';
 import { type Command, type CommandEntry, clientFor, type Io } from './command.ts';
@@ -127,7 +128,8 @@ async function runCommand(entry: CommandEntry, words: readonly string[], io: Io)
 /** Says what went wrong; the exit code that goes with it. */
 function tell(error: unknown, io: Io): number {
   if (error instanceof Unreachable) {
-    io.err('no Steward daemon answers: start one with `steward up`, or name its state directory with --state  [cli/no-daemon]');
+    const code: ErrorCode = 'cli/no-daemon';
+    io.err(`no Steward daemon answers: start one with \`steward up\`, or name its state directory with --state  [${code}]`);
     return 3;
   }
   if (error instanceof StewardError || error instanceof RequestRefused) {
@@ -165,8 +167,8 @@ export async function main(words: readonly string[], io: Io): Promise<number> {
 }
 
 if (import.meta.main) {
-  // A reader that went away (`steward logs | head`) is the end, not an error.
-  process.stdout.on('error', () => process.exit(0));
+  // A reader that went away (`steward logs | head`) is the end, not an error; what waits for Ctrl-C ends as with Ctrl-C.
+  process.stdout.on('error', () => (process.listenerCount('SIGINT') > 0 ? process.emit('SIGINT') : process.exit(0)));
   const io: Io = {
     out: (text) => void process.stdout.write(`${text}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),

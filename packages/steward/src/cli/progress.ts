@@ -31,9 +31,9 @@ export async function progressWhile<T>(io: Io, what: string | (() => string), wo
   }
 }
 
-/** Whether an instance is as well as it can be: it runs, or is not meant to. */
-export const whetherUp = ({ state, stoppedByHand, exit }: InstanceInfo): boolean =>
-  state === 'RUNNING' || (state === 'STOPPED' && stoppedByHand) || (state === 'EXITED' && exit?.code === 0);
+/** Whether an instance is as well as it can be: it runs, or has ended well, or is not meant to run. */
+export const whetherUp = ({ state, waitsFor, exit }: InstanceInfo): boolean =>
+  state === 'RUNNING' || (state === 'STOPPED' && waitsFor.length === 0) || (state === 'EXITED' && exit?.code === 0);
 
 /** Whether nothing more happens by itself soon. One that waits for another has come to rest when that one has failed. */
 const atRest = ({ state, waitsFor }: InstanceInfo): boolean => waitsFor.length === 0 && state !== 'STARTING' && state !== 'STOPPING';

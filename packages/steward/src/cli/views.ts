@@ -76,7 +76,7 @@ export function planText({ changes, sites }: Plan, colored: boolean): string {
   const shown = changes
     .filter(({ kind }) => kind !== 'stay')
     .flatMap(({ kind, id, reasons }) => {
-      const line = `${signs[kind]} ${harmless(id)} ${explained[kind]}`;
+      const line = `${signs[kind]} ${harmless(id)} ${kind === 'start' && reasons.length > 0 ? 'is added' : explained[kind]}`;
       return [paint(line, changeColors[kind] ?? 'dim', colored), ...reasons.map((reason) => `    ${harmless(reason)}`)];
     });
   const stay = changes.filter(({ kind }) => kind === 'stay').map(({ id }) => id);

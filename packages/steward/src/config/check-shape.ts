@@ -3,6 +3,7 @@
  * a validator's, because a validator says "must match a schema in anyOf" where a person needs the line and the word.
  */
 import type { TSchema } from 'typebox';
+import type { ConfigCode } from './codes.ts';
 import { didYouMean } from './near.ts';
 import { type Origins, originOf, type Position, type Problem, pointerStep } from './problem.ts';
 
@@ -51,12 +52,18 @@ function choices(shape: Shape): unknown[] {
   return shape.enum ? [...shape.enum] : [];
 }
 
+/** Durations and sizes are known by their text form; that they may be plain numbers too need not be said. */
+const expectedOf = (branches: readonly Shape[]): string => {
+  const known = branches.find(({ format }) => format !== undefined);
+  return known === undefined ? branches.map(expected).join(' or ') : expected(known);
+};
+
 function expected(shape: Shape): string {
   if (shape.format === 'steward-duration') return 'a duration such as 30s, 5m or 1h30m';
   if (shape.format === 'steward-size') return 'a size such as 64KB, 50MB or 4GB';
   const listed = choices(shape);
   if (listed.length > 0) return listed.map((choice) => `${choice}`).join(', ');
-  if (shape.anyOf) return shape.anyOf.map(expected).join(' or ');
+  if (shape.anyOf) return expectedOf(shape.anyOf);
   const range = shape.minimum !== undefined ? ` from ${shape.minimum}${shape.maximum !== undefined ? ` to ${shape.maximum}` : ''}` : '';
   return `${typeWords[shape.type ?? ''] ?? 'something else'}${range}`;
 }
@@ -84,37 +91,39 @@ function hasType(type: string | undefined, value: unknown): boolean {
   }
 }
 
+/** The shape of a key; keys such as `constructor`, which every object inherits, are none. */
+const propertyOf = ({ properties = {} }: Shape, key: string): Shape | undefined =>
+  Object.hasOwn(properties, key) ? properties[key] : undefined;
+
 /** Whether `value` was meant for this branch of a choice: same type, so that its inside is worth telling about. */
 const isMeantFor = (shape: Shape, value: unknown): boolean => choices(shape).length === 0 && hasType(shape.type, value);
 
 /** All differences between `value` and `shape`, with positions from `origins`. */
-export function checkShape(root: TSchema, value: unknown, origins: Origins): Problem[] {
-  const problems: Problem[] = [];
-  const tell = (pointer: string, code: string, message: string, hint: string, at?: Position): void => {
-    problems.push({ severity: 'error', code: `config/${code}`, message, hint, at: at ?? originOf(origins, pointer) });
+export function checkShape(root: TSchema, value: unknown, origins: Origins): Problem<ConfigCode>[] {
+  const problems: Problem<ConfigCode>[] = [];
+  const tell = (pointer: string, code: ConfigCode, message: string, hint: string, at?: Position): void => {
+    problems.push({ severity: 'error', code, message, hint, at: at ?? originOf(origins, pointer) });
   };
 
   function visit(shape: Shape, given: unknown, pointer: string): void {
-    if (shape.anyOf) return visitChoice(shape, shape.anyOf, given, pointer);
+    if (shape.anyOf) visitChoice(shape, shape.anyOf, given, pointer);
+    else visitPlain(shape, given, pointer);
+  }
+
+  function visitPlain(shape: Shape, given: unknown, pointer: string): void {
     const listed = choices(shape);
     if (listed.length > 0) {
       if (!listed.includes(given))
         tell(
           pointer,
-          'unknown-value',
+          'config/unknown-value',
           `${dotted(pointer)}: ${kindOf(given)} is not one of its values`,
           `Use one of: ${expected(shape)}.${typeof given === 'string' ? didYouMean(given, listed.map(String)) : ''}`,
         );
       return;
     }
-    if (!hasType(shape.type, given))
-      return tell(
-        pointer,
-        'wrong-type',
-        `${dotted(pointer) || 'the file'}: ${kindOf(given)} stands where ${expected(shape)} is expected`,
-        `Write ${expected(shape)}.`,
-      );
-    if (typeof given === 'string') visitText(shape, given, pointer);
+    if (!hasType(shape.type, given)) tellWrongType(shape, given, pointer);
+    else if (typeof given === 'string') visitText(shape, given, pointer);
     else if (typeof given === 'number') visitNumber(shape, given, pointer);
     else if (Array.isArray(given)) visitList(shape, given, pointer);
     else if (typeof given === 'object' && given !== null) visitMapping(shape, given as Record<string, unknown>, pointer);
@@ -129,20 +138,19 @@ export function checkShape(root: TSchema, value: unknown, origins: Origins): Pro
       visit(branch, given, pointer);
       if (problems.length === before) return;
     }
-    if (meant.length === 0)
-      tell(
-        pointer,
-        'wrong-type',
-        `${dotted(pointer)}: ${kindOf(given)} stands where ${expected(shape)} is expected`,
-        `Write ${expected(shape)}.`,
-      );
+    if (meant.length === 0) tellWrongType(shape, given, pointer);
+  }
+
+  function tellWrongType(shape: Shape, given: unknown, pointer: string): void {
+    const message = `${dotted(pointer) || 'the file'}: ${kindOf(given)} stands where ${expected(shape)} is expected`;
+    tell(pointer, 'config/wrong-type', message, `Write ${expected(shape)}.`);
   }
 
   function visitText(shape: Shape, given: string, pointer: string): void {
     if (shape.pattern === undefined || new RegExp(shape.pattern).test(given)) return;
     tell(
       pointer,
-      'wrong-form',
+      'config/wrong-form',
       `${dotted(pointer)}: "${given}" is not ${shape.format ? expected(shape) : 'of the right form'}`,
       shape.format ? `Write ${expected(shape)}.` : `It must match ${shape.pattern}.`,
     );
@@ -150,12 +158,12 @@ export function checkShape(root: TSchema, value: unknown, origins: Origins): Pro
 
   function visitNumber(shape: Shape, given: number, pointer: string): void {
     if (given >= (shape.minimum ?? -Infinity) && given <= (shape.maximum ?? Infinity)) return;
-    tell(pointer, 'out-of-range', `${dotted(pointer)}: ${given} is out of range`, `Write ${expected(shape)}.`);
+    tell(pointer, 'config/out-of-range', `${dotted(pointer)}: ${given} is out of range`, `Write ${expected(shape)}.`);
   }
 
   function visitList(shape: Shape, given: readonly unknown[], pointer: string): void {
     if (given.length < (shape.minItems ?? 0))
-      tell(pointer, 'empty-list', `${dotted(pointer)}: the list is empty`, 'Write at least one entry.');
+      tell(pointer, 'config/empty-list', `${dotted(pointer)}: the list is empty`, 'Write at least one entry.');
     const { items } = shape;
     if (items) given.forEach((item, index) => void visit(items, item, pointer + pointerStep(index)));
   }
@@ -164,15 +172,15 @@ export function checkShape(root: TSchema, value: unknown, origins: Origins): Pro
     const values = shape.patternProperties ? Object.values(shape.patternProperties)[0] : undefined;
     for (const [key, item] of Object.entries(given)) {
       const at = pointer + pointerStep(key);
-      const inner = shape.properties?.[key] ?? values;
+      const inner = propertyOf(shape, key) ?? values;
       if (inner) visit(inner, item, at);
       else unknownKey(shape, key, at, pointer);
     }
     for (const key of shape.required ?? []) {
-      if (!(key in given))
+      if (!Object.hasOwn(given, key))
         tell(
           pointer,
-          'missing-key',
+          'config/missing-key',
           `${dotted(pointer) || 'the file'}: "${key}" is missing`,
           `Add ${key}: ${expected(shape.properties?.[key] ?? {})}.`,
           origins.get(`${pointer}#key`),
@@ -185,7 +193,7 @@ export function checkShape(root: TSchema, value: unknown, origins: Origins): Pro
     const meant = didYouMean(key, known);
     tell(
       at,
-      'unknown-key',
+      'config/unknown-key',
       `${dotted(at)}: there is no "${key}" in ${dotted(pointer) || 'this file'}`,
       `Use one of: ${known.join(', ')}.${meant}`,
       origins.get(`${at}#key`),

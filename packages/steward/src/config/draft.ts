@@ -11,12 +11,13 @@ export interface Given<T> {
   readonly at: Position;
 }
 
-export interface Draft {
-  readonly problems: readonly Problem[];
+/** `Code`: the codes its reader declared. */
+export interface Draft<Code extends string> {
+  readonly problems: readonly Problem<Code>[];
   /** Adds a problem; the same words at the same place are told once. */
-  report(severity: Severity, code: string, message: string, at: Position, hint?: string): void;
+  report(severity: Severity, code: Code, message: string, at: Position, hint?: string): void;
   /** A note that is told for the first place only: `topic` is what it is about. */
-  noteOnce(topic: string, code: string, message: string, at: Position, hint?: string): void;
+  noteOnce(topic: string, code: Code, message: string, at: Position, hint?: string): void;
   /** Takes back everything reported since there were `count` problems. */
   forget(count: number): void;
   /** Remembers where `owner[key]` came from; without a key, where `owner` itself stands. */
@@ -42,15 +43,15 @@ function collect(places: Places, value: unknown, pointer: string, into: Map<stri
 }
 
 /** An empty draft. Nothing in it throws. */
-export function createDraft(): Draft {
-  const problems: Problem[] = [];
+export function createDraft<Code extends string>(): Draft<Code> {
+  const problems: Problem<Code>[] = [];
   const told = new Set<string>();
   const places: Places = new WeakMap();
   const keyOf = ({ code, message, at }: Problem): string => `${code} ${at?.file} ${at?.line} ${at?.column} ${message}`;
-  const draft: Draft = {
+  const draft: Draft<Code> = {
     problems,
     report(severity, code, message, at, hint) {
-      const problem: Problem = { severity, code, message, ...(hint === undefined ? {} : { hint }), at };
+      const problem: Problem<Code> = { severity, code, message, ...(hint === undefined ? {} : { hint }), at };
       if (told.has(keyOf(problem))) return;
       told.add(keyOf(problem));
       problems.push(problem);

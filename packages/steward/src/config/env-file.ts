@@ -1,4 +1,5 @@
 /** Files of NAME=value lines (`.env`, `.flaskenv`). Pure. */
+import type { ConfigCode } from './codes.ts';
 import type { Problem, Source } from './problem.ts';
 
 const line = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*?)\s*$/;
@@ -12,9 +13,9 @@ function unquote(value: string): string {
 }
 
 /** The variables of a file, and a problem for each line that is neither one, nor empty, nor a # comment. */
-export function readEnvFile({ file, text }: Source): { env: Record<string, string>; problems: Problem[] } {
+export function readEnvFile({ file, text }: Source): { env: Record<string, string>; problems: Problem<ConfigCode>[] } {
   const env: Record<string, string> = {};
-  const problems: Problem[] = [];
+  const problems: Problem<ConfigCode>[] = [];
   text
     .replace(/^\uFEFF/, '')
     .split(/\r\n|\n|\r/)

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import type { InstanceSpec } from './model.ts';
 
 /**
- * - `start`, `stop`: it is new, or gone from the files.
+ * - `start`, `stop`: it is new (with the reason, should it not be started), or gone from the files.
  * - `restart`: something changed that a process only takes at its start.
  * - `update`: something changed that takes effect without a restart.
  * - `stay`: nothing changed.
@@ -11,7 +11,7 @@ import type { InstanceSpec } from './model.ts';
 export interface Change {
   readonly kind: 'start' | 'stop' | 'restart' | 'update' | 'stay';
   readonly id: string;
-  /** Why, one field a line: `run: "a" → "b"`. Empty for start, stop and stay. */
+  /** Why, one field a line: `run: "a" → "b"`. Empty for stop and stay. */
   readonly reasons: readonly string[];
 }
 
@@ -93,11 +93,21 @@ function compare(before: InstanceSpec, after: InstanceSpec): Change {
   return { kind: soft.length > 0 ? 'update' : 'stay', id, reasons: soft };
 }
 
+/** Why something new is not started, if it is not. */
+function notStarted(spec: PlainSpec, stoppedByHand: ReadonlySet<string>): string[] {
+  if (stoppedByHand.has(spec.id)) return ['not started: it was stopped by hand'];
+  return spec.autostart ? [] : ['not started: autostart is false'];
+}
+
 /** Both sides without secrets, by id. Changes in the order of `after`, what stops last. */
-export function planChanges(before: ReadonlyMap<string, PlainSpec>, after: ReadonlyMap<string, PlainSpec>): Change[] {
+export function planChanges(
+  before: ReadonlyMap<string, PlainSpec>,
+  after: ReadonlyMap<string, PlainSpec>,
+  stoppedByHand: ReadonlySet<string>,
+): Change[] {
   const wanted = [...after].map(([id, spec]): Change => {
     const present = before.get(id);
-    return present === undefined ? { kind: 'start', id, reasons: [] } : compare(present, spec);
+    return present === undefined ? { kind: 'start', id, reasons: notStarted(spec, stoppedByHand) } : compare(present, spec);
   });
   const gone = [...before.keys()].filter((id) => !after.has(id)).map((id): Change => ({ kind: 'stop', id, reasons: [] }));
   return [...wanted, ...gone];

@@ -16,10 +16,11 @@ export interface Position {
  */
 export type Severity = 'error' | 'warning' | 'note';
 
-export interface Problem {
+/** Whoever makes problems narrows `Code` to the codes they declared, so that no other one can be told. */
+export interface Problem<Code extends string = string> {
   readonly severity: Severity;
   /** `config/what-happened`, listed in docs/errors.md. */
-  readonly code: string;
+  readonly code: Code;
   /** What is wrong, in the words of the file: lowercase, quoting what was given. */
   readonly message: string;
   /** What to write instead, or what to do. */

@@ -6,6 +6,7 @@ import { globSync, readFileSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { extname, isAbsolute, join, relative, resolve as resolvePath } from 'node:path';
 import { looksLikeApache, readApache } from './apache/apache.ts';
+import type { ConfigCode } from './codes.ts';
 import type { Reader, Reading, Surroundings } from './format.ts';
 import type { Config } from './model.ts';
 import { looksLikeNginx, readNginx } from './nginx/nginx.ts';
@@ -66,9 +67,9 @@ function readerFor({ file, text }: Source): Reader | undefined {
   return /^\s*[A-Za-z]\w*:/m.test(text) ? readSteward : undefined;
 }
 
-const error = (code: string, message: string, hint: string, at?: Problem['at']): Problem => ({
+const error = (code: ConfigCode, message: string, hint: string, at?: Problem['at']): Problem<ConfigCode> => ({
   severity: 'error',
-  code: `config/${code}`,
+  code,
   message,
   hint,
   ...(at && { at }),
@@ -114,7 +115,7 @@ class Loader {
     if ('reason' in read)
       return void this.problems.push(
         error(
-          'no-file',
+          'config/no-file',
           `cannot read ${this.nameOf(file)}: ${read.reason.replace(/^.*: /, '')}`,
           'Name a steward.yaml, a supervisord, nginx or Apache file, or a folder with a steward.yaml.',
           at,
@@ -125,7 +126,7 @@ class Loader {
     if (reader === undefined)
       return void this.problems.push(
         error(
-          'unknown-format',
+          'config/unknown-format',
           `${this.nameOf(file)} is not in a format Steward reads`,
           'Give a steward.yaml, or a supervisord, nginx or Apache file.',
           { file: source.file, line: 1, column: 1, length: 1 },
@@ -143,7 +144,7 @@ class Loader {
         .map((path) => resolvePath(reading.folder, path))
         .toSorted();
       if (files.length === 0 && !/[*?[]/.test(pattern))
-        this.problems.push(error('no-file', `include: there is no file "${pattern}"`, 'Write a path relative to this file.', at));
+        this.problems.push(error('config/no-file', `include: there is no file "${pattern}"`, 'Write a path relative to this file.', at));
       for (const file of files) this.load(file, at);
     });
   }
@@ -151,7 +152,9 @@ class Loader {
 
 /** Positions with the names a person gave: relative to the folder they stand in. Inside this room paths are absolute. */
 function named(loader: Loader, problems: readonly Problem[]): Problem[] {
-  return problems.map((problem) => (problem.at === undefined ? problem : { ...problem, at: { ...problem.at, file: loader.nameOf(problem.at.file) } }));
+  return problems.map((problem) =>
+    problem.at === undefined ? problem : { ...problem, at: { ...problem.at, file: loader.nameOf(problem.at.file) } },
+  );
 }
 
 /** Reads files of any mix of formats. Never throws for what a file says; every problem of every file is in the answer. */

@@ -1,9 +1,11 @@
 /** A service as written → its instances: defaults filled in, templates replaced, units as numbers. Pure. */
 import { isAbsolute, join, resolve } from 'node:path';
+import type { ConfigCode } from './codes.ts';
 import type { BackoffSpec, Endpoint, InstanceSpec, OutputSpec, ReadySpec, StopSpec } from './model.ts';
 import { pointerStep } from './problem.ts';
-import type { Scope } from './resolve.ts';
+import type { Scope } from './scope.ts';
 import type { ServiceSource } from './sections/service.ts';
+import { templateNames } from './sections/templates.ts';
 import { type Lookup, render } from './template.ts';
 import { parseDuration, parseSize } from './units.ts';
 import { splitWords } from './words.ts';
@@ -13,8 +15,10 @@ const standard = { logBytes: 50 * mb, logKeep: 10, priority: 999 } as const;
 /** The path of a unix socket must fit into sun_path (unix(7)). */
 const longestSocketPath = 107;
 
-const ms = (text: string | undefined, byDefault: number): number => (text === undefined ? byDefault : (parseDuration(text) ?? byDefault));
-const bytes = (text: string | undefined, byDefault: number): number => (text === undefined ? byDefault : (parseSize(text) ?? byDefault));
+const ms = (text: string | number | undefined, byDefault: number): number =>
+  text === undefined ? byDefault : (parseDuration(text) ?? byDefault);
+const bytes = (text: string | number | undefined, byDefault: number): number =>
+  text === undefined ? byDefault : (parseSize(text) ?? byDefault);
 
 interface Naming {
   readonly service: string;
@@ -23,7 +27,7 @@ interface Naming {
   readonly count: number;
 }
 
-const knownNames = ['instance', 'instances', 'service', 'group', 'host', 'port', 'socket', 'endpoint', 'env.NAME', 'secret.NAME'];
+const knownNames = Object.keys(templateNames);
 
 /** One instance being made: its templates, and where to tell what is wrong with them. */
 class Draft {
@@ -42,11 +46,11 @@ class Draft {
   /** The text of a field with its templates replaced. Problems are told once per service, for its first instance. */
   text(template: string, field: string, secrets: 'secrets' | 'no secrets' = 'no secrets'): string {
     const { text, mistakes } = render(template, this.#lookup(secrets), knownNames);
-    for (const { message, hint } of mistakes) this.tell(field, 'template', `${message} in "${template}"`, hint);
+    for (const { message, hint } of mistakes) this.tell(field, 'config/template', `${message} in "${template}"`, hint);
     return text;
   }
 
-  tell(field: string, code: string, message: string, hint: string): void {
+  tell(field: string, code: ConfigCode, message: string, hint: string): void {
     if (this.naming.number !== this.firstNumber) return;
     this.scope.tell(this.pointer + field, code, `services.${this.naming.service}${field.replaceAll('/', '.')}: ${message}`, hint);
   }
@@ -114,10 +118,10 @@ class Draft {
 function endpointOf(draft: Draft, source: ServiceSource): Endpoint | undefined {
   const { service, number } = draft.naming;
   if (source.port !== undefined && source.socket)
-    draft.tell('/socket', 'two-endpoints', 'a service has a port or a socket, not both', 'Take one of them away.');
+    draft.tell('/socket', 'config/two-endpoints', 'a service has a port or a socket, not both', 'Take one of them away.');
   if (source.port !== undefined) {
     const port = source.port + number - draft.firstNumber;
-    if (port > 65535) draft.tell('/port', 'out-of-range', `instance ${number} would get port ${port}`, 'Begin with a lower port.');
+    if (port > 65535) draft.tell('/port', 'config/out-of-range', `instance ${number} would get port ${port}`, 'Begin with a lower port.');
     return { kind: 'tcp', host: '127.0.0.1', port };
   }
   if (!source.socket) return undefined;
@@ -126,7 +130,7 @@ function endpointOf(draft: Draft, source: ServiceSource): Endpoint | undefined {
   if (Buffer.byteLength(path) > longestSocketPath)
     draft.tell(
       '/socket',
-      'socket-path',
+      'config/socket-path',
       `the path ${path} is longer than ${longestSocketPath} bytes`,
       'Linux allows no longer one: use a shorter folder.',
     );
@@ -141,14 +145,14 @@ function commandOf(draft: Draft, source: ServiceSource): [string, ...string[]] {
   if ('mistake' in split) {
     draft.tell(
       '/run',
-      'open-quote',
+      'config/open-quote',
       `the command ${split.mistake}: ${source.run}`,
       'Close the quote, or write the command as a list of words.',
     );
     return ['false'];
   }
   const words = split.words.map((word) => draft.text(word, '/run'));
-  if (words.length === 0) draft.tell('/run', 'empty-command', 'the command is empty', 'Write the program and its arguments.');
+  if (words.length === 0) draft.tell('/run', 'config/empty-command', 'the command is empty', 'Write the program and its arguments.');
   return words as [string, ...string[]];
 }
 
@@ -174,9 +178,9 @@ function envOf(draft: Draft, source: ServiceSource): { env: Record<string, strin
 
 function checkVariable(draft: Draft, field: string, name: string, value: string): void {
   if (/[=\0]/.test(name) || name === '')
-    draft.tell(field, 'variable-name', `"${name}" cannot be the name of a variable`, 'Use letters, digits and _.');
+    draft.tell(field, 'config/variable-name', `"${name}" cannot be the name of a variable`, 'Use letters, digits and _.');
   if (value.includes('\0'))
-    draft.tell(field, 'variable-value', `${name} holds a NUL character`, 'The system cannot hand that to a program.');
+    draft.tell(field, 'config/variable-value', `${name} holds a NUL character`, 'The system cannot hand that to a program.');
 }
 
 /** `8080`, `host:8080`, `[::1]:8080`. */
@@ -184,14 +188,14 @@ function tcpAddress(draft: Draft, given: string | number): { host: string; port:
   const text = typeof given === 'number' ? String(given) : draft.text(given, '/ready/tcp');
   const [, v6, host, port] = /^(?:(?:\[([^\]]+)\]|([^:]+)):)?(\d+)$/.exec(text) ?? [];
   if (port === undefined || Number(port) < 1 || Number(port) > 65535)
-    draft.tell('/ready/tcp', 'address', `"${text}" is no port and no host:port`, 'Write 8080, 127.0.0.1:8080 or "{{port}}".');
+    draft.tell('/ready/tcp', 'config/address', `"${text}" is no port and no host:port`, 'Write 8080, 127.0.0.1:8080 or "{{port}}".');
   return { host: v6 ?? host ?? '127.0.0.1', port: Number(port ?? 1) };
 }
 
 function httpProbe(draft: Draft, template: string): { kind: 'http'; url: string; socketPath?: string } {
   const url = draft.text(template, '/ready/http');
   if (!URL.canParse(url) || !/^https?:/.test(url))
-    draft.tell('/ready/http', 'address', `"${url}" is no http address`, 'Write http://{{endpoint}}/health.');
+    draft.tell('/ready/http', 'config/address', `"${url}" is no http address`, 'Write http://{{endpoint}}/health.');
   const { endpoint } = draft;
   return { kind: 'http', url, ...(endpoint?.kind === 'unix' && template.includes('{{endpoint}}') && { socketPath: endpoint.path }) };
 }
@@ -203,7 +207,7 @@ function logProbe(draft: Draft, pattern: string): { kind: 'log'; pattern: string
   } catch (error) {
     draft.tell(
       '/ready/log',
-      'regular-expression',
+      'config/regular-expression',
       `"${pattern}" is no regular expression: ${(error as Error).message.replace(/^.*: /, '')}`,
       'Put a backslash before ( ) [ ] { } . * + ? when they stand for themselves.',
     );
@@ -218,7 +222,7 @@ function readyOf(draft: Draft, source: ServiceSource): ReadySpec | undefined {
   const { endpoint } = draft;
   const timing = { timeoutMs: ms(ready?.timeout, defaultReadyMs), ...(ready?.every && { everyMs: ms(ready.every, 0) }) };
   const kinds = (['tcp', 'http', 'unix', 'log', 'notify'] as const).filter((kind) => ready?.[kind] !== undefined && ready[kind] !== false);
-  if (kinds.length > 1) draft.tell('/ready', 'two-probes', `${kinds.join(' and ')} are given together`, 'Keep one of them.');
+  if (kinds.length > 1) draft.tell('/ready', 'config/two-probes', `${kinds.join(' and ')} are given together`, 'Keep one of them.');
   if (ready?.tcp !== undefined) return { ...timing, kind: 'tcp', ...tcpAddress(draft, ready.tcp) };
   if (ready?.http !== undefined) return { ...timing, ...httpProbe(draft, ready.http) };
   if (ready?.unix !== undefined) return { ...timing, kind: 'unix', path: draft.path(ready.unix, '/ready/unix') };
@@ -226,7 +230,7 @@ function readyOf(draft: Draft, source: ServiceSource): ReadySpec | undefined {
   if (ready?.notify) return { ...timing, kind: 'notify' };
   if (endpoint?.kind === 'tcp') return { ...timing, kind: 'tcp', host: endpoint.host, port: endpoint.port };
   if (endpoint?.kind === 'unix') return { ...timing, kind: 'unix', path: endpoint.path };
-  if (ready !== undefined) draft.tell('/ready', 'no-probe', 'it does not say how', 'Give one of tcp, http, unix, log, notify.');
+  if (ready !== undefined) draft.tell('/ready', 'config/no-probe', 'it does not say how', 'Give one of tcp, http, unix, log, notify.');
   return undefined;
 }
 
@@ -267,7 +271,7 @@ function instanceOf(draft: Draft, source: ServiceSource): InstanceSpec {
   const ready = readyOf(draft, source);
   const name = draft.text(source.instanceName ?? (count === 1 ? '{{service}}' : '{{service}}_{{instance}}'), '/instanceName');
   if (/[\s:*,]/.test(name) || name === '')
-    draft.tell('/instanceName', 'name', `"${name}" cannot be the name of an instance`, 'Leave out blanks and : * , characters.');
+    draft.tell('/instanceName', 'config/name', `"${name}" cannot be the name of an instance`, 'Leave out blanks and : * , characters.');
   return {
     id: name === group ? name : `${group}:${name}`,
     service,
@@ -303,9 +307,9 @@ export function resolveService(scope: Scope, service: string, written: ServiceSo
   const source = { ...scope.defaults, ...written };
   const pointer = `/services${pointerStep(service)}`;
   if (/[\s:*,]/.test(service) || service === '')
-    scope.tell(`${pointer}#key`, 'name', `"${service}" cannot be the name of a service`, 'Leave out blanks and : * , characters.');
+    scope.tell(`${pointer}#key`, 'config/name', `"${service}" cannot be the name of a service`, 'Leave out blanks and : * , characters.');
   if (service === 'gateway' || source.group === 'gateway')
-    scope.tell(`${pointer}#key`, 'name', '"gateway" is the name of Steward\'s own gateway', 'Call it otherwise.');
+    scope.tell(`${pointer}#key`, 'config/name', '"gateway" is the name of Steward\'s own gateway', 'Call it otherwise.');
   const count = source.instances ?? 1;
   const first = source.firstInstance ?? 1;
   return Array.from({ length: count }, (_, index) => {

@@ -3,11 +3,12 @@ import { isAbsolute, resolve } from 'node:path';
 import type { Address, ListenSpec, PathMatch, ProxyAction, RouteAction, RouteSpec, ServerSpec, SiteSpec } from './model.ts';
 import { didYouMean } from './near.ts';
 import { pointerStep } from './problem.ts';
-import type { Scope } from './resolve.ts';
+import type { Scope } from './scope.ts';
 import type { RouteSource, ServerSource, SiteSource, UpstreamSource } from './sections/site.ts';
 import { parseDuration, parseSize } from './units.ts';
 
-const ms = (text: string | undefined, byDefault: number): number => (text === undefined ? byDefault : (parseDuration(text) ?? byDefault));
+const ms = (text: string | number | undefined, byDefault: number): number =>
+  text === undefined ? byDefault : (parseDuration(text) ?? byDefault);
 const standardBodyBytes = 100 * 1024 * 1024;
 
 /** `unix:/path`, `host:port`, `[v6]:port`; undefined when it is none of them. */
@@ -45,7 +46,7 @@ function serverOf(scope: Scope, pointer: string, given: string | ServerSource): 
   const source: ServerSource = typeof given === 'string' ? { to: given } : given;
   const address = parseAddress(source.to);
   if (address === undefined) {
-    scope.tell(pointer, 'address', `"${source.to}" is no address of a server`, 'Write host:port or unix:/path/to.sock.');
+    scope.tell(pointer, 'config/address', `"${source.to}" is no address of a server`, 'Write host:port or unix:/path/to.sock.');
     return [];
   }
   const placed = address.kind === 'unix' && !isAbsolute(address.path) ? { ...address, path: resolve(scope.folder, address.path) } : address;
@@ -70,14 +71,14 @@ function targetOf(scope: Scope, pointer: string, route: RouteSource): ProxyActio
     if (!scope.services().includes(route.service))
       scope.tell(
         `${pointer}/service`,
-        'unknown-service',
+        'config/unknown-service',
         `there is no service "${route.service}"`,
         `Use one of: ${scope.services().join(', ') || '(none is defined)'}.${didYouMean(route.service, scope.services())}`,
       );
     else if (!scope.hasEndpoint(route.service))
       scope.tell(
         `${pointer}/service`,
-        'no-endpoint',
+        'config/no-endpoint',
         `service "${route.service}" has no port and no socket to send requests to`,
         'Give it port: NUMBER or socket: true.',
       );
@@ -89,7 +90,7 @@ function targetOf(scope: Scope, pointer: string, route: RouteSource): ProxyActio
   if (parseAddress(name) === undefined)
     scope.tell(
       `${pointer}/upstream`,
-      'unknown-upstream',
+      'config/unknown-upstream',
       `there is no upstream "${name}", and it is no address`,
       `Declare it under upstreams:, or write host:port or unix:/path.${didYouMean(name, scope.upstreams())}`,
     );
@@ -104,7 +105,7 @@ function actionOf(scope: Scope, pointer: string, route: RouteSource): RouteActio
     if (given.length === 0 && route.status !== undefined) return { kind: 'respond', status: route.status, body: '' };
     scope.tell(
       pointer,
-      'route-action',
+      'config/route-action',
       given.length === 0 ? 'the route does not say what answers it' : `${given.join(' and ')} are given together`,
       `Give exactly one of ${kinds.join(', ')}.`,
     );
@@ -142,16 +143,26 @@ const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 function checkHeaders(scope: Scope, pointer: string, headers: Readonly<Record<string, string>> | undefined): void {
   for (const [name, value] of Object.entries(headers ?? {})) {
     if (!headerName.test(name))
-      scope.tell(pointer + pointerStep(name), 'header-name', `"${name}" cannot be the name of a header`, 'Use letters, digits and -.');
+      scope.tell(
+        pointer + pointerStep(name),
+        'config/header-name',
+        `"${name}" cannot be the name of a header`,
+        'Use letters, digits and -.',
+      );
     if (/[\r\n\0]/.test(value))
-      scope.tell(pointer + pointerStep(name), 'header-value', `the value of ${name} holds a line break`, 'Headers are one line each.');
+      scope.tell(
+        pointer + pointerStep(name),
+        'config/header-value',
+        `the value of ${name} holds a line break`,
+        'Headers are one line each.',
+      );
   }
 }
 
 function routeOf(scope: Scope, pointer: string, route: RouteSource, siteBody: number): RouteSpec[] {
   const match = parsePath(route.path ?? '/');
   if ('mistake' in match) {
-    scope.tell(`${pointer}/path`, 'path', match.mistake, 'Write /prefix, = /exact, ^~ /prefix, ~ regex or ~* regex.');
+    scope.tell(`${pointer}/path`, 'config/path', match.mistake, 'Write /prefix, = /exact, ^~ /prefix, ~ regex or ~* regex.');
     return [];
   }
   checkHeaders(scope, `${pointer}/setHeaders`, route.setHeaders);
@@ -177,7 +188,7 @@ function listensOf(
     if (parsed === undefined)
       scope.tell(
         `${pointer}/${index}`,
-        'listen',
+        'config/listen',
         `"${listen}" is no port and no address:port`,
         'Write 8080, "127.0.0.1:8080" or "[::]:8080".',
       );

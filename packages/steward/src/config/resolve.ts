@@ -10,7 +10,7 @@ import { didYouMean } from './near.ts';
 import { originOf, type Position, type Problem, pointerStep } from './problem.ts';
 import { resolveService } from './resolve-service.ts';
 import { resolveSite, resolveUpstream } from './resolve-site.ts';
-import type { FileSource } from './sections/file.ts';
+import type { Scope } from './scope.ts';
 import type { ServiceSource } from './sections/service.ts';
 import type { GatewaySource } from './sections/site.ts';
 import { parseDuration } from './units.ts';
@@ -23,27 +23,6 @@ export interface Around {
   readonly socketFolder: string;
   /** The text of a file, or why it cannot be read. */
   readText(path: string): { readonly text: string } | { readonly reason: string };
-}
-
-/** One file being resolved: what its services and sites may ask, and where they tell what is wrong. */
-export interface Scope {
-  readonly folder: string;
-  readonly hostname: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly socketFolder: string;
-  readonly defaults: Partial<ServiceSource>;
-  readonly logs: NonNullable<FileSource['logs']>;
-  /** Environment of all services of the file: from its env files, as they stand there. */
-  readonly fileEnv: Readonly<Record<string, string>>;
-  /** The same from its `env`, as templates. */
-  readonly envTemplates: Readonly<Record<string, string | number | boolean>>;
-  secret(name: string): string | undefined;
-  envFile(path: string, pointer: string): Record<string, string>;
-  services(): string[];
-  hasEndpoint(service: string): boolean;
-  upstreams(): string[];
-  upstream(name: string): readonly ServerSpec[] | undefined;
-  tell(pointer: string, code: string, message: string, hint: string, severity?: Problem['severity']): void;
 }
 
 export interface Resolution {
@@ -63,13 +42,13 @@ function secretsOf(reading: Reading, around: Around, tell: Scope['tell']): Map<s
   for (const [name, { file, env }] of Object.entries(reading.config.secrets ?? {})) {
     const pointer = `/secrets${pointerStep(name)}`;
     if ((file === undefined) === (env === undefined))
-      tell(pointer, 'secret-source', `secret "${name}" needs exactly one of file and env`, 'Write file: PATH or env: NAME.');
+      tell(pointer, 'config/secret-source', `secret "${name}" needs exactly one of file and env`, 'Write file: PATH or env: NAME.');
     else if (env !== undefined) {
       const value = around.env[env];
       if (value === undefined)
         tell(
           `${pointer}/env`,
-          'secret-missing',
+          'config/secret-missing',
           `${env}, which holds secret "${name}", is not set in Steward's environment`,
           'Set it before starting Steward.',
         );
@@ -79,7 +58,7 @@ function secretsOf(reading: Reading, around: Around, tell: Scope['tell']): Map<s
       if ('reason' in read)
         tell(
           `${pointer}/file`,
-          'secret-missing',
+          'config/secret-missing',
           `secret "${name}" cannot be read: ${read.reason}`,
           'Make the file, readable for the user Steward runs as (mode 0600).',
         );
@@ -94,7 +73,7 @@ function scopeOf(reading: Reading, shared: Shared): Scope {
   const tell: Scope['tell'] = (pointer, code, message, hint, severity = 'error') => {
     shared.problems.push({
       severity,
-      code: `config/${code}`,
+      code,
       message,
       hint,
       at: reading.origins.get(pointer) ?? originOf(reading.origins, pointer.replace(/#key$/, '')),
@@ -104,7 +83,7 @@ function scopeOf(reading: Reading, shared: Shared): Scope {
     const file = resolvePath(reading.folder, path);
     const read = around.readText(file);
     if ('reason' in read) {
-      tell(pointer, 'env-file', `the env file cannot be read: ${read.reason}`, 'Make it, or take this line away.');
+      tell(pointer, 'config/env-file', `the env file cannot be read: ${read.reason}`, 'Make it, or take this line away.');
       return {};
     }
     const { env, problems } = readEnvFile({ file, text: read.text });
@@ -181,7 +160,7 @@ function resolveServices(pairs: readonly { reading: Reading; scope: Scope }[]): 
     (item, first) =>
       item.scope.tell(
         `${item.pointer}#key`,
-        'name-twice',
+        'config/name-twice',
         `service "${item.value[0]}" is defined at ${placeOf(originOf(first.reading.origins, first.pointer))} already`,
         'Give one of them another name.',
       ),
@@ -196,7 +175,7 @@ function resolveServices(pairs: readonly { reading: Reading; scope: Scope }[]): 
     (item) =>
       item.scope.tell(
         `${item.pointer}#key`,
-        'name-twice',
+        'config/name-twice',
         `two instances are called "${item.spec.id}"`,
         'Use {{instance}} in instanceName, or another group.',
       ),
@@ -207,7 +186,7 @@ function resolveServices(pairs: readonly { reading: Reading; scope: Scope }[]): 
     (item, first) =>
       item.scope.tell(
         `${item.pointer}/${item.spec.endpoint?.kind === 'tcp' ? 'port' : 'socket'}`,
-        'endpoint-twice',
+        'config/endpoint-twice',
         `${item.spec.id} and ${first.spec.id} have the same ${item.spec.endpoint?.kind === 'tcp' ? `port ${item.spec.endpoint.port}` : 'socket'}`,
         'Instances count up from the first port: leave room between services.',
       ),
@@ -220,7 +199,7 @@ function checkAfter(scope: Scope, pointer: string, [, { after }]: [string, Servi
     if (!names.includes(needed))
       scope.tell(
         `${pointer}/after/${index}`,
-        'unknown-service',
+        'config/unknown-service',
         `there is no service "${needed}" to wait for`,
         `Use one of: ${names.join(', ')}.${didYouMean(needed, names)}`,
       );
@@ -244,7 +223,12 @@ function tellCycle(services: readonly Placed<[string, ServiceSource]>[]): void {
   for (const { scope, pointer, value } of services) {
     const circle = visit(value[0], []);
     if (circle === undefined) continue;
-    scope.tell(`${pointer}/after`, 'circle', `services wait for each other in a circle: ${circle.join(' → ')}`, 'Take one `after` away.');
+    scope.tell(
+      `${pointer}/after`,
+      'config/circle',
+      `services wait for each other in a circle: ${circle.join(' → ')}`,
+      'Take one `after` away.',
+    );
     return;
   }
 }
@@ -265,7 +249,7 @@ function checkListeners(sites: readonly { scope: Scope; pointer: string; site: S
       if (known !== undefined && known.tls !== tls)
         scope.tell(
           `${pointer}/listen`,
-          'mixed-listener',
+          'config/mixed-listener',
           `port ${listen.port} speaks HTTPS in one site and plain HTTP in another`,
           'One port speaks one of them: move a site to another port, or give both tls.',
         );
@@ -277,7 +261,7 @@ function checkListeners(sites: readonly { scope: Scope; pointer: string; site: S
         if (taken.has(name))
           scope.tell(
             `${pointer}/hosts`,
-            'host-twice',
+            'config/host-twice',
             `${host === '' ? 'a site for any host' : `"${host}"`} is served twice on port ${listen.port}; the first one answers`,
             'Take one of them away, or give it another host or port.',
             'warning',
@@ -308,7 +292,7 @@ export function resolve(readings: readonly Reading[], around: Around): Resolutio
       if (shared.upstreams.has(name))
         scope.tell(
           `/upstreams${pointerStep(name)}#key`,
-          'name-twice',
+          'config/name-twice',
           `upstream "${name}" is defined twice`,
           'Give one of them another name.',
         );

@@ -9,7 +9,8 @@ export const durationPattern = '^(0|(\\d+(\\.\\d+)?(ms|s|m|h|d))+)$';
 export const sizePattern = '^\\d+(\\.\\d+)?\\s*([kKmMgGtT]?[bB]|[kKmMgGtT])?$';
 
 /** Milliseconds, or undefined when `text` is no duration. */
-export function parseDuration(text: string): number | undefined {
+export function parseDuration(given: string | number): number | undefined {
+  const text = String(given);
   if (!new RegExp(durationPattern).test(text)) return undefined;
   let total = 0;
   for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) total += Number(number) * (msOf[unit as string] as number);
@@ -17,7 +18,8 @@ export function parseDuration(text: string): number | undefined {
 }
 
 /** Bytes, or undefined when `text` is no size. */
-export function parseSize(text: string): number | undefined {
+export function parseSize(given: string | number): number | undefined {
+  const text = String(given);
   if (!new RegExp(sizePattern).test(text)) return undefined;
   const [, number, unit = ''] = /^([\d.]+)\s*([a-zA-Z]*)$/.exec(text) as unknown as [string, string, string?];
   const name = unit.toUpperCase();

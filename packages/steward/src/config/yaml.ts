@@ -1,5 +1,6 @@
 /** A steward.yaml as text to a value and the place of each of its parts. Syntax problems come all at once. */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
+import type { ConfigCode } from './codes.ts';
 import { type Position, type Problem, pointerStep, type Source } from './problem.ts';
 
 export interface YamlReading {
@@ -7,7 +8,7 @@ export interface YamlReading {
   readonly value: unknown;
   /** Positions of values by JSON pointer; `POINTER#key` is the position of the key itself. */
   readonly origins: Map<string, Position>;
-  readonly problems: Problem[];
+  readonly problems: Problem<ConfigCode>[];
 }
 
 /** Aliases a file may use in all; more is a file made to explode. */
@@ -21,7 +22,7 @@ export function readYaml({ file, text }: Source): YamlReading {
     return { file, line, column: col, length: Math.max(1, (range[1] ?? 0) - (range[0] ?? 0)) };
   };
   const problems = [...document.errors, ...document.warnings].map(
-    ({ message, pos, name }): Problem => ({
+    ({ message, pos, name }): Problem<ConfigCode> => ({
       severity: name === 'YAMLWarning' ? 'warning' : 'error',
       code: 'config/yaml-syntax',
       message: `not valid YAML: ${message.replace(/\s*at line \d+.*/s, '').toLowerCase()}`,

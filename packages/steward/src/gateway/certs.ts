@@ -20,7 +20,7 @@ export interface Certificates {
 const dayMs = 24 * 60 * 60 * 1000;
 const warnDays = 30;
 
-const problem = (severity: Problem['severity'], code: GatewayErrorCode, message: string, hint: string): Problem => ({
+const problem = (severity: Problem['severity'], code: GatewayErrorCode, message: string, hint: string): Problem<GatewayErrorCode> => ({
   severity,
   code,
   message,

@@ -9,6 +9,7 @@ import { chmod, chown, mkdir, open, readFile, rename, rm } from 'node:fs/promise
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Problem } from '../config/problem.ts';
+import type { GatewayErrorCode } from './errors.ts';
 import { controlPath, parseJson, readMessages, type ToDaemon, tablePath, type VersionedTable } from './protocol.ts';
 import type { Counters } from './serve.ts';
 import type { RouteTable } from './table.ts';
@@ -140,7 +141,7 @@ function receive(worker: Worker, message: ToDaemon, current: number | undefined)
   } else if (message.type === 'counters') worker.counters = message.counters;
 }
 
-const lateProblem = (pid: number): Problem => ({
+const lateProblem = (pid: number): Problem<GatewayErrorCode> => ({
   severity: 'warning',
   code: 'gateway/worker-late',
   message: `the gateway's worker ${pid} has not taken the new routes within ${applyTimeoutMs / 1000} s`,

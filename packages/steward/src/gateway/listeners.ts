@@ -12,6 +12,7 @@ import net, { type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import type { Problem } from '../config/problem.ts';
+import type { GatewayErrorCode } from './errors.ts';
 import { type Exchange, type Port, stallMs } from './exchange.ts';
 import { type CompiledListener, type CompiledTable, matchSite } from './match.ts';
 import { statusText } from './pages.ts';
@@ -189,9 +190,13 @@ function applyLimits({ server }: OpenPort, { table }: CompiledTable): void {
 }
 
 /** Takes the certificates of the listener's sites. One that cannot be used leaves the one before it in place. */
-function applyCertificates({ contexts, server, port }: OpenPort, listener: CompiledListener, { table }: CompiledTable): Problem[] {
+function applyCertificates(
+  { contexts, server, port }: OpenPort,
+  listener: CompiledListener,
+  { table }: CompiledTable,
+): Problem<GatewayErrorCode>[] {
   if (contexts === undefined) return [];
-  const problems: Problem[] = [];
+  const problems: Problem<GatewayErrorCode>[] = [];
   const names = new Set(listener.entry.sites.map((index) => table.sites[index]?.certificate).filter((name) => name !== undefined));
   for (const name of contexts.keys()) if (!names.has(name)) contexts.delete(name);
   for (const name of names) {
@@ -235,7 +240,7 @@ function listen({ entry, server }: OpenPort): Promise<Problem | undefined> {
 }
 
 function listenProblem(name: string, port: number, error: NodeJS.ErrnoException): Problem {
-  const problem = (code: string, why: string, hint: string): Problem => ({
+  const problem = (code: GatewayErrorCode, why: string, hint: string): Problem => ({
     severity: 'error',
     code,
     message: `cannot listen on ${name}: ${why}`,

@@ -5,6 +5,7 @@
  */
 import type { PathMatch } from '../config/model.ts';
 import type { Problem } from '../config/problem.ts';
+import type { GatewayErrorCode } from './errors.ts';
 import { type CompiledProxy, compileProxy } from './proxy-action.ts';
 import type { ListenerEntry, RouteEntry, RouteTable, SiteEntry } from './table.ts';
 import { listenerName } from './table.ts';
@@ -55,14 +56,14 @@ export type CompiledAction =
  * The table made ready for requests, and a problem for each regular expression that cannot be used; its host or route
  * then matches nothing and the rest serves.
  */
-export function compileTable(table: RouteTable): { compiled: CompiledTable; problems: Problem[] } {
-  const problems: Problem[] = [];
+export function compileTable(table: RouteTable): { compiled: CompiledTable; problems: Problem<GatewayErrorCode>[] } {
+  const problems: Problem<GatewayErrorCode>[] = [];
   const sites = table.sites.map((site) => compileSite(site, problems));
   const listeners = table.listeners.map((entry) => compileListener(entry, sites, problems));
   return { compiled: { table, listeners: new Map(listeners.map((listener) => [listener.name, listener])) }, problems };
 }
 
-function compilePattern(source: string, flags: string, problems: Problem[]): RegExp | undefined {
+function compilePattern(source: string, flags: string, problems: Problem<GatewayErrorCode>[]): RegExp | undefined {
   try {
     return new RegExp(source.replaceAll('(?P<', '(?<'), flags);
   } catch (cause) {
@@ -79,7 +80,7 @@ function compilePattern(source: string, flags: string, problems: Problem[]): Reg
 
 const emptySite: SiteEntry = { hosts: [], serverName: '', routes: [] };
 
-function compileListener(entry: ListenerEntry, sites: readonly CompiledSite[], problems: Problem[]): CompiledListener {
+function compileListener(entry: ListenerEntry, sites: readonly CompiledSite[], problems: Problem<GatewayErrorCode>[]): CompiledListener {
   const exact = new Map<string, CompiledSite>();
   const endings = new Map<string, CompiledSite>();
   const beginnings = new Map<string, CompiledSite>();
@@ -106,7 +107,7 @@ function compileListener(entry: ListenerEntry, sites: readonly CompiledSite[], p
   return { name: listenerName(entry), entry, exact, endings, beginnings, patterns, fallback };
 }
 
-function compileSite(entry: SiteEntry, problems: Problem[]): CompiledSite {
+function compileSite(entry: SiteEntry, problems: Problem<GatewayErrorCode>[]): CompiledSite {
   const exact = new Map<string, CompiledRoute>();
   const prefixes = new Map<string, CompiledRoute>();
   const patterns: { pattern: RegExp; route: CompiledRoute }[] = [];

@@ -180,10 +180,15 @@ export function clientHeaders(
   return headers;
 }
 
+const ownOrigin = compileTemplate('$scheme://$http_host');
+
+/** A Location with its prefix replaced by the first rule that fits. A path becomes a whole address, as nginx and Apache make it. */
 function rewriteLocation({ rewriteLocation: rules }: CompiledProxy, location: string, source: VariableSource): string {
   for (const rule of rules) {
     const from = expand(rule.from, source);
-    if (location.startsWith(from)) return expand(rule.to, source) + location.slice(from.length);
+    if (!location.startsWith(from)) continue;
+    const placed = expand(rule.to, source) + location.slice(from.length);
+    return /^\/(?!\/)/.test(placed) ? expand(ownOrigin, source) + placed : placed;
   }
   return location;
 }

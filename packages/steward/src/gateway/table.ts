@@ -17,6 +17,7 @@ import type {
   SiteSpec,
 } from '../config/model.ts';
 import type { Problem } from '../config/problem.ts';
+import type { GatewayErrorCode } from './errors.ts';
 
 /** PEM texts. `cert` holds the leaf first, then its chain. */
 export interface Certificate {
@@ -205,7 +206,7 @@ class Upstreams {
 }
 
 /** A problem for each port on which sites with and without TLS meet: a port speaks one of the two. */
-export function checkListeners(sites: readonly SiteSpec[]): Problem[] {
+export function checkListeners(sites: readonly SiteSpec[]): Problem<GatewayErrorCode>[] {
   const kinds = new Map<string, Set<boolean>>();
   const note = (listen: ListenSpec, tls: boolean): void => {
     const name = listenerName(listen);

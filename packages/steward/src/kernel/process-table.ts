@@ -29,6 +29,14 @@ export const startTimeOfChild = (pid: number): number => Number(statFields(pid)?
 /** Whether exactly this process still runs. */
 export const isAlive = ({ pid, start }: ProcessId): boolean => startTimeOf(pid) === start;
 
+const exitCodeField = 49; // field 52 of proc(5), counted from the state
+
+/** How a dead process that nobody has collected yet ended, as wait(2) encodes it; undefined when it is not there to see. */
+export function statusOfZombie({ pid, start }: ProcessId): number | undefined {
+  const fields = statFields(pid);
+  return fields?.[0] === 'Z' && Number(fields[19]) === start ? Number(fields[exitCodeField]) : undefined;
+}
+
 /** Changes with each boot, so that a pid and start time of an earlier one match nothing. */
 export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();

@@ -23,7 +23,7 @@ import {
   receiveDatagram,
   waitStatusOf,
 } from '../kernel/kernel.ts';
-import { startTimeOf } from '../kernel/process-table.ts';
+import { startTimeOf, statusOfZombie } from '../kernel/process-table.ts';
 import { createCommandReader, type KeeperCommand, type KeeperEvent, type OpenStream } from './keeper-protocol.ts';
 import { openSink, type Scratch, type Sink } from './sink.ts';
 
@@ -34,7 +34,7 @@ const roundBytes = 1024 * 1024;
 /** Growth is told at most this often. */
 const tellEveryMs = 10;
 const retryEveryMs = 1000;
-/** How long a dead process's exit status is waited for (its parent has to reap it first). */
+/** How long a dead process's exit status is waited for: it shows while it is a zombie, and on Linux 6.15 after that too. */
 const reapWaitMs = 100;
 
 interface Stream {
@@ -175,7 +175,7 @@ function sawDeath(process: Watched): void {
 /** Tells deaths with the exit status as soon as it is known, or without it when nobody reaps. */
 function tellDeaths(nowMs: number): void {
   for (const process of reaping) {
-    const status = waitStatusOf(process.pidfd);
+    const status = statusOfZombie(process) ?? waitStatusOf(process.pidfd);
     if (status === undefined && nowMs - process.diedAtMs < reapWaitMs) continue;
     reaping.delete(process);
     closeSync(process.pidfd);

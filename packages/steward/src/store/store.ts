@@ -21,7 +21,7 @@ export interface Store {
 const migrations: readonly string[] = [
   `create table instance (
      id text primary key, run_id text not null, pid integer, start integer, boot text not null,
-     started_ms integer not null, state text not null, restarts integer not null default 0, spec text not null
+     started_ms integer not null, state text not null, restarts integer not null default 0, exit text, spec text not null
    ) strict;
    create table stopped (id text primary key) strict;
    create table fact (seq integer primary key, at_ms integer not null, type text not null, subject text not null, data text not null) strict;

@@ -14,7 +14,7 @@ import type { InstanceSpec, OutputSpec, SignalName } from '../config/model.ts';
 import { type PlainSpec, withoutSecrets } from '../config/plan.ts';
 import { isGroupAlive, type ProcessId, startTimeOfChild } from '../kernel/process-table.ts';
 import type { Output, Place } from '../output/output.ts';
-import { type Exit, type InstanceEffect, type InstanceEvent, type InstanceState, initialState, step, type TimerName } from './machine.ts';
+import { describeExit, type Exit, type InstanceEffect, type InstanceEvent, type InstanceState, initialState, step, type TimerName } from './machine.ts';
 import { type Readiness, watchReadiness } from './readiness.ts';
 import { type Registry, type Run, runMark } from './registry.ts';
 import { CannotStart, environmentFor, type Identity, identify, launch } from './spawn.ts';
@@ -97,6 +97,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
   let startedMs = 0;
   let readiness: Readiness | undefined;
   let begin = new Map<string, Place | undefined>();
+  /** Who it runs as, asked once for each spec: a restart must not wait for a name service. */
   let identity: Identity | undefined;
   let released = false;
   const timers = new Map<TimerName, NodeJS.Timeout>();
@@ -162,6 +163,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
         startedMs,
         state: phase,
         restarts,
+        exit: state.exit,
         spec: plain(),
       });
     } else registry.remove(spec.id);
@@ -206,12 +208,13 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
     if (nextSpec !== undefined) {
       spec = nextSpec;
       nextSpec = undefined;
+      identity = undefined;
     }
     process_ = undefined;
     runId = randomUUID();
     startedMs = world.wallClock();
     try {
-      identity = identify(spec);
+      identity ??= identify(spec);
       openStreams();
       makeSocketFolder();
       remember();
@@ -368,6 +371,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
       const before = streamsOf();
       spec = next;
       nextSpec = undefined;
+      identity = undefined;
       if (state.pid === undefined) return;
       openStreams();
       for (const id of before) if (!streamsOf().includes(id)) output.close(id);
@@ -378,7 +382,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
       process_ = run.process;
       openStreams();
       if (run.process === undefined) {
-        state = { ...initialState, phase: 'EXITED', wanted: 'up', restarts: run.restarts, reason: 'ended before this Steward started' };
+        state = { ...initialState, phase: 'EXITED', wanted: 'up', restarts: run.restarts, exit: run.exit, reason: run.exit === undefined ? '' : describeExit(run.exit) };
         return;
       }
       if (spec.ready?.kind === 'notify') output.listen(spec.id);

@@ -6,6 +6,7 @@
 import type { PlainSpec } from '../config/plan.ts';
 import { bootId, environmentOf, isAlive, livingPids, type ProcessId, startTimeOf } from '../kernel/process-table.ts';
 import type { Store } from '../store/store.ts';
+import type { Exit } from './machine.ts';
 
 /** The variable by which a process is known again. */
 export const runMark = 'STEWARD_RUN_ID';
@@ -19,6 +20,8 @@ export interface Run {
   readonly startedMs: number;
   readonly state: 'STARTING' | 'RUNNING' | 'EXITED';
   readonly restarts: number;
+  /** How it ended, for EXITED. */
+  readonly exit?: Exit | undefined;
   readonly spec: PlainSpec;
 }
 
@@ -40,6 +43,7 @@ interface Row {
   readonly started_ms: number;
   readonly state: Run['state'];
   readonly restarts: number;
+  readonly exit: string | null;
   readonly spec: string;
 }
 
@@ -76,11 +80,11 @@ export function createRegistry(store: Store, onError: (error: Error) => void): R
   }
 
   return {
-    save({ id, runId, process, startedMs, state, restarts, spec }) {
+    save({ id, runId, process, startedMs, state, restarts, exit, spec }) {
       run(
-        `insert into instance (id, run_id, pid, start, boot, started_ms, state, restarts, spec) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        `insert into instance (id, run_id, pid, start, boot, started_ms, state, restarts, exit, spec) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          on conflict (id) do update set run_id = excluded.run_id, pid = excluded.pid, start = excluded.start, boot = excluded.boot,
-           started_ms = excluded.started_ms, state = excluded.state, restarts = excluded.restarts, spec = excluded.spec`,
+           started_ms = excluded.started_ms, state = excluded.state, restarts = excluded.restarts, exit = excluded.exit, spec = excluded.spec`,
         id,
         runId,
         process?.pid ?? null,
@@ -89,6 +93,7 @@ export function createRegistry(store: Store, onError: (error: Error) => void): R
         startedMs,
         state,
         restarts,
+        exit === undefined ? null : JSON.stringify(exit),
         JSON.stringify(spec),
       );
     },
@@ -101,7 +106,7 @@ export function createRegistry(store: Store, onError: (error: Error) => void): R
         const { id, run_id: runId, started_ms: startedMs, state, restarts } = row;
         const spec = JSON.parse(row.spec) as PlainSpec;
         if (row.boot !== boot) return [];
-        if (state === 'EXITED') return [{ id, runId, startedMs, state, restarts, spec }];
+        if (state === 'EXITED') return [{ id, runId, startedMs, state, restarts, spec, ...(row.exit !== null && { exit: JSON.parse(row.exit) as Exit }) }];
         const process = processOf(row, marked);
         return process === undefined ? [] : [{ id, runId, process, startedMs, state, restarts, spec }];
       });

@@ -193,7 +193,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
 
   function plan(specs: readonly InstanceSpec[]): Change[] {
     const before = [...instances.values()].filter(({ spec }) => !leaving.has(spec.id)).map(({ spec }) => [spec.id, plainOf(spec)] as const);
-    return planChanges(new Map(before), new Map(specs.map((spec) => [spec.id, plainOf(spec)])));
+    return planChanges(new Map(before), new Map(specs.map((spec) => [spec.id, plainOf(spec)])), registry.stoppedByHand);
   }
 
   function add(spec: InstanceSpec): void {

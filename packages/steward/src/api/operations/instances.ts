@@ -6,7 +6,7 @@ import { signalNames } from '../../config/sections/service.ts';
 import { StewardError } from '../../errors.ts';
 import type { Usage } from '../../kernel/process-table.ts';
 import type { InstanceView, Supervisor } from '../../supervisor/supervisor.ts';
-import type { Handlers, Rooms } from '../api.ts';
+import type { Handlers, Rooms } from '../handlers.ts';
 import { resolveNames } from '../names.ts';
 
 interface Sample {

@@ -1,7 +1,7 @@
 /** Reading and following logs. */
 import type { LogLine } from '@steward/sdk/contract/instances';
 import { StewardError } from '../../errors.ts';
-import type { Handlers, Rooms, StreamItem } from '../api.ts';
+import type { Handlers, Rooms, StreamItem } from '../handlers.ts';
 import { type LogSource, type MergedLine, mergeLogs } from '../log-merge.ts';
 import { resolveNames } from '../names.ts';
 

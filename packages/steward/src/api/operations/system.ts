@@ -1,6 +1,6 @@
 /** Configuration, facts and the daemon itself. */
 import type { Fact } from '@steward/sdk/contract/facts';
-import type { Handlers, Rooms, StreamItem } from '../api.ts';
+import type { Handlers, Rooms, StreamItem } from '../handlers.ts';
 import { createBell } from '../bell.ts';
 
 const defaultFacts = 50;

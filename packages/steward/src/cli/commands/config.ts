@@ -1,6 +1,7 @@
 /** plan, apply, check, import: files and what they would do. */
 import { resolve } from 'node:path';
 import type { Plan } from '@steward/sdk/contract/system';
+import type { ConfigCode } from '../../config/codes.ts';
 import { importFiles } from '../../config/import.ts';
 import { countProblems, formatProblems, hasErrors, type Problem } from '../../config/problem.ts';
 import { findConfig, type Loaded, loadConfig } from '../../config/read.ts';
@@ -46,12 +47,20 @@ export const apply = planCommand('apply');
 /** What would keep a service from starting here: warnings, since a file may be checked on another machine than it runs on. */
 function startProblems({ config, placeOf }: Loaded): Problem[] {
   const first = new Map(config.instances.toReversed().map((spec) => [spec.service, spec]));
-  return [...first.values()].flatMap((spec): Problem[] => {
+  return [...first.values()].flatMap((spec): Problem<ConfigCode>[] => {
     const trouble = tryStart(spec);
     if (trouble === undefined) return [];
     const at = placeOf(spec.service, trouble.field);
     const message = `services.${spec.service}: ${trouble.message}`;
-    return [{ severity: 'warning', code: 'config/cannot-start', message, hint: 'It would not start on this machine as it is.', ...(at && { at }) }];
+    return [
+      {
+        severity: 'warning',
+        code: 'config/cannot-start',
+        message,
+        hint: 'It would not start on this machine as it is.',
+        ...(at && { at }),
+      },
+    ];
   });
 }
 
@@ -87,7 +96,9 @@ export const check: Command = {
       if (problems.length > 0) io.err(`${formatProblems(problems, loaded.sources)}\n`);
       const { instances, sites } = loaded.config;
       io.out(
-        hasErrors(problems) ? countProblems(problems) : `${countProblems(problems)}: ${count(instances.length, 'instance')}, ${count(sites.length, 'site')}`,
+        hasErrors(problems)
+          ? countProblems(problems)
+          : `${countProblems(problems)}: ${count(instances.length, 'instance')}, ${count(sites.length, 'site')}`,
       );
     }
     return hasErrors(problems) ? 2 : 0;

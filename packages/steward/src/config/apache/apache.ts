@@ -11,11 +11,12 @@
  * Pure: other files come through Surroundings.open. Never throws, whatever the text.
  */
 import { dirname, resolve } from 'node:path';
-import type { Reader } from '../format.ts';
 import { createDraft, type Given } from '../draft.ts';
+import type { Reader } from '../format.ts';
 import type { FileSource } from '../sections/file.ts';
 import type { SiteSource } from '../sections/site.ts';
 import { formatSize } from '../units.ts';
+import type { ApacheCode } from './codes.ts';
 import { type Placement, placeServers, speaksTls } from './listeners.ts';
 import { parse } from './parse.ts';
 import { routesOf } from './routes.ts';
@@ -27,7 +28,7 @@ import { createWalk, createWordsOf } from './walk.ts';
 const apacheMaxBody = 1024 ** 3;
 
 function createScene(file: string, around: Scene['around']): Scene {
-  const draft = createDraft();
+  const draft = createDraft<ApacheCode>();
   const at = { file, line: 1, column: 1, length: 1 };
   const sceneOf = (): Scene => scene;
   const scene: Scene = {

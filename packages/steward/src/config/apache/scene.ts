@@ -1,6 +1,7 @@
 /** What the directives of an Apache file are gathered into before sites are made of them. */
-import type { Surroundings } from '../format.ts';
+
 import type { Draft, Given } from '../draft.ts';
+import type { Surroundings } from '../format.ts';
 import type { Position, Source } from '../problem.ts';
 import type { GatewaySource } from '../sections/site.ts';
 import type { ApacheCode } from './codes.ts';
@@ -94,7 +95,7 @@ export interface Server {
 }
 
 export interface Scene {
-  readonly draft: Draft;
+  readonly draft: Draft<ApacheCode>;
   readonly around: Surroundings;
   readonly folder: string;
   readonly sources: Source[];

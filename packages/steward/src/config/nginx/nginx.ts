@@ -10,10 +10,11 @@
  * Pure: other files come through Surroundings.open. Never throws, whatever the text.
  */
 import { dirname, resolve } from 'node:path';
+import { createDraft } from '../draft.ts';
 import type { Reader } from '../format.ts';
 import type { Position } from '../problem.ts';
 import type { FileSource } from '../sections/file.ts';
-import { createDraft } from '../draft.ts';
+import type { NginxCode } from './codes.ts';
 import { type Directive, parse } from './parse.ts';
 import { type Context, type Level, newSettings, type Scene } from './scene.ts';
 import { buildSites, buildUpstreams } from './sites.ts';
@@ -29,7 +30,7 @@ export function topContext(directives: readonly Directive[]): Context & ('main' 
 }
 
 function createScene(file: string, folder: string, around: Scene['around']): Scene {
-  const draft = createDraft();
+  const draft = createDraft<NginxCode>();
   const scene: Scene = {
     draft,
     around,

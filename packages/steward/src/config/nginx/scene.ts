@@ -2,11 +2,12 @@
  * What the directives of a file are gathered into before a site is made of it. nginx inherits after it has read
  * everything, so a directive may stand below the location that inherits it; gathering first gives the same result.
  */
+
+import type { Draft, Given } from '../draft.ts';
 import type { Surroundings } from '../format.ts';
 import type { Position, Source } from '../problem.ts';
 import type { GatewaySource, ServerSource } from '../sections/site.ts';
 import type { NginxCode } from './codes.ts';
-import type { Draft, Given } from '../draft.ts';
 import type { Directive, Word } from './parse.ts';
 
 export type Context = 'main' | 'http' | 'server' | 'location' | 'upstream';
@@ -107,7 +108,7 @@ export interface UpstreamLevel extends Level {
 
 /** Everything a directive may read or write. */
 export interface Scene {
-  readonly draft: Draft;
+  readonly draft: Draft<NginxCode>;
   readonly around: Surroundings;
   /** Folder that relative paths refer to. */
   readonly folder: string;

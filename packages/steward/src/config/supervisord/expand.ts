@@ -2,8 +2,10 @@
  * Fills in `%(name)s`: Python's %-formatting with a dictionary, as supervisord applies it to its options
  * (options.py, `expand`). Text without a name after `%` is refused, where Python would print the whole dictionary.
  */
-import { addSlice, type Filled, filled, type Piece, placedAt, slice } from './filled.ts';
+
 import { nearest } from '../near.ts';
+import type { SupervisordCode } from './codes.ts';
+import { addSlice, type Filled, filled, type Piece, placedAt, slice } from './filled.ts';
 
 /** What a name stands for. */
 export type Filling =
@@ -22,7 +24,7 @@ export interface Names {
 export interface Fault {
   readonly from: number;
   readonly length: number;
-  readonly code: string;
+  readonly code: SupervisordCode;
   readonly message: string;
   readonly hint: string;
 }

@@ -1,8 +1,9 @@
 /** [group:x] sections: which programs belong together, and when the group starts among the others. */
+
+import { nearest } from '../near.ts';
 import type { Position } from '../problem.ts';
 import { type Document, optionOf, type Section } from './document.ts';
 import { valuePlace } from './ini.ts';
-import { nearest } from '../near.ts';
 import { simpleOptions } from './options.ts';
 import { type Membership, ownPriority } from './program.ts';
 import { strip } from './python-text.ts';

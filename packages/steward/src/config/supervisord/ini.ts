@@ -9,6 +9,7 @@
  * A byte order mark and all three line endings are accepted.
  */
 import type { Position, Problem, Source } from '../problem.ts';
+import type { SupervisordCode } from './codes.ts';
 import { lastNotAbove } from './offsets.ts';
 import { isBlank, leadOf, strip, stripEnd } from './python-text.ts';
 
@@ -41,7 +42,7 @@ export interface IniSection {
 
 export interface IniFile {
   readonly sections: readonly IniSection[];
-  readonly problems: readonly Problem[];
+  readonly problems: readonly Problem<SupervisordCode>[];
 }
 
 interface OpenOption {
@@ -59,7 +60,7 @@ interface OpenSection {
 interface State {
   readonly file: string;
   readonly sections: OpenSection[];
-  readonly problems: Problem[];
+  readonly problems: Problem<SupervisordCode>[];
   option: OpenOption | undefined;
   indent: number;
   /** Lines before the first section are reported once. */

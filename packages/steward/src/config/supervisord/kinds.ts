@@ -1,7 +1,8 @@
 /** The kinds of section a supervisord file may have, with their options and what Steward does with each. */
+
+import { nearest } from '../near.ts';
 import { daemonOptions } from './daemon.ts';
 import type { Document, Section } from './document.ts';
-import { nearest } from '../near.ts';
 import { programOptions, socketOptions } from './options.ts';
 import { type Report, say } from './report.ts';
 

@@ -1,6 +1,7 @@
 /** Where the output of a program goes: `stdout_logfile` and its neighbours, and those Steward does not take over. */
 import type { ServiceSource } from '../sections/service.ts';
 import { formatSize } from '../units.ts';
+import type { SupervisordCode } from './codes.ts';
 import { optionOf } from './document.ts';
 import { filled, slice, toTemplate } from './filled.ts';
 import { valuePlace } from './ini.ts';
@@ -13,7 +14,14 @@ type Channel = 'stdout' | 'stderr';
 /** `auto`: Steward chooses the file, as supervisord does for AUTO. */
 type LogFile = { readonly kind: 'auto' } | { readonly kind: 'none' } | { readonly kind: 'path'; readonly path: string };
 
-function sayAt(context: Context, severity: 'note' | 'warning' | 'error', code: string, key: string, message: string, hint: string): void {
+function sayAt(
+  context: Context,
+  severity: 'note' | 'warning' | 'error',
+  code: SupervisordCode,
+  key: string,
+  message: string,
+  hint: string,
+): void {
   const option = optionOf(context.document, context.section, key);
   const at = option === undefined ? context.section.at : valuePlace(option);
   say(context.report, severity, code, at, `[${context.section.name}] ${key}: ${message}`, hint);

@@ -1,5 +1,6 @@
 /** Collects problems and places while a supervisord file is read. */
 import type { Position, Problem, Severity } from '../problem.ts';
+import type { SupervisordCode } from './codes.ts';
 import type { Fault } from './expand.ts';
 import { type Filled, sourceOf } from './filled.ts';
 import { hasComment, type IniOption, placeIn } from './ini.ts';
@@ -7,12 +8,12 @@ import type { Wrong } from './values.ts';
 import type { Slip } from './words.ts';
 
 export interface Report {
-  readonly problems: Problem[];
+  readonly problems: Problem<SupervisordCode>[];
   /** Places by JSON pointer into the result. */
   readonly origins: Map<string, Position>;
 }
 
-export function say(report: Report, severity: Severity, code: string, at: Position, message: string, hint: string): void {
+export function say(report: Report, severity: Severity, code: SupervisordCode, at: Position, message: string, hint: string): void {
   report.problems.push({ severity, code, message, hint, at });
 }
 

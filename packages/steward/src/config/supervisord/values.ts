@@ -1,12 +1,13 @@
 /** What the text of one option amounts to: numbers, sizes, signals and the like, by the rules of supervisord's datatypes.py. */
 import type { SignalName } from '../model.ts';
-import { signalNames } from '../sections/service.ts';
 import { nearest } from '../near.ts';
+import { signalNames } from '../sections/service.ts';
+import type { SupervisordCode } from './codes.ts';
 import { parseInteger, strip } from './python-text.ts';
 
 /** A mistake; `from` and `length` narrow it to a part of the text. */
 export interface Wrong {
-  readonly code: string;
+  readonly code: SupervisordCode;
   readonly message: string;
   readonly hint: string;
   readonly from?: number;

@@ -1,0 +1,43 @@
+/** What the operations are made of: their handlers' types, and what they may ask of the rooms. */
+import type { OperationName, Operations } from '@steward/sdk/contract/contract';
+import type { Answer, Input, Operation } from '@steward/sdk/contract/operation';
+import type { Plan, Status } from '@steward/sdk/contract/system';
+import type { Journal } from '../journal.ts';
+import type { Supervisor } from '../supervisor/supervisor.ts';
+import type { Bell } from './bell.ts';
+
+export interface StreamItem<T> {
+  /** What a reader goes on from. */
+  readonly id?: string;
+  readonly data: T;
+}
+
+export type Handler<O extends Operation> = O extends { stream: true }
+  ? (input: Input<O>, signal: AbortSignal) => AsyncGenerator<StreamItem<Answer<O>>>
+  : (input: Input<O>) => Answer<O> | Promise<Answer<O>>;
+
+export type Handlers = { readonly [N in OperationName]: Handler<Operations[N]> };
+
+/** What is asked about files: absolute paths, or none for the files of the last apply. */
+export interface FilesRequest {
+  readonly files?: readonly string[];
+  readonly base?: string;
+  readonly replace?: boolean;
+}
+
+/** What the API may ask of the whole. */
+export interface System {
+  plan(request: FilesRequest): Promise<Plan>;
+  apply(request: FilesRequest): Promise<Plan>;
+  status(): Status;
+  authority(): Promise<{ certificate: string }>;
+  shutDown(): { stopping: number };
+}
+
+export interface Rooms {
+  readonly supervisor: Supervisor;
+  readonly journal: Journal;
+  readonly system: System;
+  /** Rings when any log grows. */
+  readonly growth: Bell;
+}

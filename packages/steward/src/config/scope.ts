@@ -1,0 +1,27 @@
+/** What a service or a site may ask while it is resolved, and where it tells what is wrong. */
+import type { ConfigCode } from './codes.ts';
+import type { ServerSpec } from './model.ts';
+import type { Problem } from './problem.ts';
+import type { FileSource } from './sections/file.ts';
+import type { ServiceSource } from './sections/service.ts';
+
+/** One file being resolved: what its services and sites may ask, and where they tell what is wrong. */
+export interface Scope {
+  readonly folder: string;
+  readonly hostname: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly socketFolder: string;
+  readonly defaults: Partial<ServiceSource>;
+  readonly logs: NonNullable<FileSource['logs']>;
+  /** Environment of all services of the file: from its env files, as they stand there. */
+  readonly fileEnv: Readonly<Record<string, string>>;
+  /** The same from its `env`, as templates. */
+  readonly envTemplates: Readonly<Record<string, string | number | boolean>>;
+  secret(name: string): string | undefined;
+  envFile(path: string, pointer: string): Record<string, string>;
+  services(): string[];
+  hasEndpoint(service: string): boolean;
+  upstreams(): string[];
+  upstream(name: string): readonly ServerSpec[] | undefined;
+  tell(pointer: string, code: ConfigCode, message: string, hint: string, severity?: Problem['severity']): void;
+}

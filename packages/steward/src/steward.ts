@@ -14,7 +14,15 @@ import type { Change } from './config/plan.ts';
 import { formatProblems, hasErrors, type Problem } from './config/problem.ts';
 import { type Loaded, loadConfig } from './config/read.ts';
 import { StewardError } from './errors.ts';
-import { buildTable, type Certificate, createGateway, type Gateway, listenerName, loadCertificates, openAuthority } from './gateway/gateway.ts';
+import {
+  buildTable,
+  type Certificate,
+  createGateway,
+  type Gateway,
+  listenerName,
+  loadCertificates,
+  openAuthority,
+} from './gateway/gateway.ts';
 import { gatewayInstances, gatewayService, gatewayUser } from './gateway-service.ts';
 import { createJournal } from './journal.ts';
 import { claimState, type StateFolder, secretKeyIn } from './state-folder.ts';
@@ -204,7 +212,10 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
       changes: changes.map((change) => ({ ...change, reasons: [...change.reasons] })),
       sites: {
         changed,
-        summary: found.config.sites.length === 0 ? 'no sites' : `${found.config.sites.length} ${found.config.sites.length === 1 ? 'site' : 'sites'} on ${ports.join(', ')}`,
+        summary:
+          found.config.sites.length === 0
+            ? 'no sites'
+            : `${found.config.sites.length} ${found.config.sites.length === 1 ? 'site' : 'sites'} on ${ports.join(', ')}`,
       },
       problems: [...found.problems],
       problemsText: found.problemsText,

@@ -15,6 +15,10 @@ function keepAsking(url: string): { stop(): Promise<{ answered: number; failures
   let asking = true;
   const ask = (): Promise<void> =>
     new Promise((resolve) => {
+      const fail = (error: Error): void => {
+        failures.push(error.message);
+        resolve();
+      };
       const made = request(url, { agent, timeout: 20_000 }, (response) => {
         response.resume();
         response.once('end', () => {
@@ -22,10 +26,10 @@ function keepAsking(url: string): { stop(): Promise<{ answered: number; failures
           else failures.push(`status ${response.statusCode}`);
           resolve();
         });
-        response.once('error', (error) => (failures.push(error.message), resolve()));
+        response.once('error', fail);
       });
       made.once('timeout', () => made.destroy(new Error('no answer in 20 s')));
-      made.once('error', (error) => (failures.push(error.message), resolve()));
+      made.once('error', fail);
       made.end();
     });
   const loop = (async () => {
@@ -49,7 +53,9 @@ function linesOf(place: Place, name: string): string[] {
   const folder = join(place.state, 'logs');
   const number = (file: string): number => Number(/\.(\d+)$/.exec(file)?.[1] ?? 0);
   const files = readdirSync(folder).filter((file) => file === `${name}.log` || file.startsWith(`${name}.log.`));
-  return files.toSorted((a, b) => number(b) - number(a)).flatMap((file) => readFileSync(join(folder, file), 'utf8').split('\n').filter(Boolean));
+  return files
+    .toSorted((a, b) => number(b) - number(a))
+    .flatMap((file) => readFileSync(join(folder, file), 'utf8').split('\n').filter(Boolean));
 }
 
 const server = `import http.server, sys
@@ -76,13 +82,16 @@ test('kill -9 of the daemon, 50 times at random moments, loses no line, no reque
   const [port, site] = [await freePort(), await freePort()];
   place.write('server.py', server);
   place.write('writer.py', writer);
-  place.write('steward.yaml', `services:
+  place.write(
+    'steward.yaml',
+    `services:
   writer: {run: python3 writer.py, stdout: {maxSize: 100KB, keep: 1000}}
   web: {run: "python3 server.py {{port}}", port: ${port}}
 gateway: {accessLog: false}
 sites:
   - {listen: ["127.0.0.1:${site}"], routes: [{path: /, service: web}]}
-`);
+`,
+  );
   await place.ok('up', '-d');
   const before = new Map((await place.ps()).map(({ id, pid }) => [id, pid]));
   const client = keepAsking(`http://127.0.0.1:${site}/`);
@@ -112,8 +121,14 @@ sites:
 
 test('services go on while no daemon runs, however much they write', async (t) => {
   const place = newPlace(t);
-  place.write('flood.py', 'import sys\nfor n in range(1, 300001): sys.stdout.write("%d\\n" % n)\nsys.stdout.flush()\nopen("done", "w").close()\nimport time; time.sleep(1000)\n');
-  place.write('steward.yaml', 'services:\n  quiet: {run: sleep 1000}\n  flood: {run: python3 flood.py, autostart: false, stdout: {maxSize: 0}}\n');
+  place.write(
+    'flood.py',
+    'import sys\nfor n in range(1, 300001): sys.stdout.write("%d\\n" % n)\nsys.stdout.flush()\nopen("done", "w").close()\nimport time; time.sleep(1000)\n',
+  );
+  place.write(
+    'steward.yaml',
+    'services:\n  quiet: {run: sleep 1000}\n  flood: {run: python3 flood.py, autostart: false, stdout: {maxSize: 0}}\n',
+  );
   await place.ok('up', '-d');
   const started = place.steward('start', 'flood');
   await until('it runs', async () => (await place.instance('flood')).pid !== undefined);
@@ -126,7 +141,10 @@ test('services go on while no daemon runs, however much they write', async (t) =
 
 test('a service that dies while no daemon runs is started again by the next one', async (t) => {
   const place = newPlace(t);
-  place.write('steward.yaml', 'services:\n  a: {run: sleep 1000}\n  b: {run: sleep 1000}\n  once: {run: "true", restart: never, upAfter: 0s}\n');
+  place.write(
+    'steward.yaml',
+    'services:\n  a: {run: sleep 1000}\n  b: {run: sleep 1000}\n  once: {run: "true", restart: never, upAfter: 0s}\n',
+  );
   await place.ok('up', '-d');
   const [a, b] = [await place.instance('a'), await place.instance('b')];
   kill(await place.daemonPid());
@@ -152,7 +170,10 @@ test('the death of an adopted service is seen at once, with its exit code, and i
   });
   const release = readFileSync('/proc/sys/kernel/osrelease', 'utf8').split('.').map(Number) as [number, number];
   const tells = release[0] > 6 || (release[0] === 6 && release[1] >= 15);
-  assert.match(await place.ok('events'), tells ? /a instance\.exited {2}exited with code 7/ : /a instance\.exited {2}ended while no Steward watched/);
+  assert.match(
+    await place.ok('events'),
+    tells ? /a instance\.exited {2}exited with code 7/ : /a instance\.exited {2}ended while no Steward watched/,
+  );
 });
 
 test('a killed gateway worker comes back, and the other serves on', async (t) => {

@@ -23,7 +23,9 @@ function copyExample(place: Place, name: string, replace: (text: string) => stri
 test('quickstart: two languages, files and HTTPS', async (t) => {
   const place = newPlace(t);
   const [tls, plain, counter] = [await freePort(), await freePort(), await freePort()];
-  const folder = copyExample(place, 'quickstart', (text) => text.replaceAll('8443', String(tls)).replaceAll('8080', String(plain)).replaceAll('8701', String(counter)));
+  const folder = copyExample(place, 'quickstart', (text) =>
+    text.replaceAll('8443', String(tls)).replaceAll('8080', String(plain)).replaceAll('8701', String(counter)),
+  );
   const up = place.foreground('up', folder);
   await until('the gateway serves', () => up.text().includes(`serving https://localhost:${tls}/`));
   await until('all run', async () => (await place.ps()).every(({ state }) => state === 'RUNNING'));
@@ -32,7 +34,8 @@ test('quickstart: two languages, files and HTTPS', async (t) => {
   assert.match(page.body, /Steward is running/);
   assert.match(String(page.headers['content-type']), /^text\/html/);
   const greetings = new Set<string>();
-  for (let n = 0; n < 4; n++) greetings.add((JSON.parse((await get(`https://localhost:${tls}/api/hello`, { ca })).body) as { instance: string }).instance);
+  for (let n = 0; n < 4; n++)
+    greetings.add((JSON.parse((await get(`https://localhost:${tls}/api/hello`, { ca })).body) as { instance: string }).instance);
   assert.deepEqual([...greetings].toSorted(), ['greeter:greeter_1', 'greeter:greeter_2']);
   assert.equal((JSON.parse((await get(`https://localhost:${tls}/api/count`, { ca })).body) as { count: number }).count, 1);
   assert.equal((await get(`http://localhost:${plain}/`)).headers.location, `https://localhost:${tls}/`);
@@ -40,18 +43,26 @@ test('quickstart: two languages, files and HTTPS', async (t) => {
   assert.equal(await new Promise((resolve) => up.once('exit', resolve)), 0);
 });
 
-test('ooad: the supervisord and nginx files of a real back end, as they are', { skip: process.getuid?.() !== 0 && 'user=www-data needs root' }, async (t) => {
+test('ooad: the supervisord and nginx files of a real back end, as they are', {
+  skip: process.getuid?.() !== 0 && 'user=www-data needs root',
+}, async (t) => {
   const place = newPlace(t);
   const [site, first] = [await freePort(), 18_000 + Math.floor(Math.random() * 1000) * 10];
   const folder = copyExample(place, 'ooad', (text) =>
-    text.replaceAll('/srv/aio_ooad', join(place.folder, 'ooad')).replace('listen 8000', `listen 127.0.0.1:${site}`).replace('--port=808%(process_num)s', `--port=${first / 10}%(process_num)s`),
+    text
+      .replaceAll('/srv/aio_ooad', join(place.folder, 'ooad'))
+      .replace('listen 8000', `listen 127.0.0.1:${site}`)
+      .replace('--port=808%(process_num)s', `--port=${first / 10}%(process_num)s`),
   );
   const { gid, uid } = await wwwData();
   for (const path of ['.', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })]) chownSync(join(folder, path), uid, gid);
   await place.ok('up', '-d', join(folder, 'supervisord.conf'), join(folder, 'nginx.conf'));
   const url = `http://127.0.0.1:${site}`;
   const instances = (await place.ps()).filter(({ service }) => service === 'aiohttp');
-  assert.deepEqual(instances.map(({ id, state }) => `${id} ${state}`), [1, 2, 3, 4].map((n) => `aiohttp:example_${n} RUNNING`));
+  assert.deepEqual(
+    instances.map(({ id, state }) => `${id} ${state}`),
+    [1, 2, 3, 4].map((n) => `aiohttp:example_${n} RUNNING`),
+  );
   for (const n of [1, 2, 3, 4]) {
     assert.equal(statSync(join(folder, `example_${n}.sock`)).uid, uid);
     assert.equal((await get(`http://127.0.0.1:${first + n}/api/products`)).status, 200, 'each also answers on its own port');
@@ -72,7 +83,11 @@ test('ooad: the supervisord and nginx files of a real back end, as they are', { 
   const failed: string[] = [];
   let asking = true;
   const load = (async () => {
-    while (asking) await get(`${url}/api/products`).then(({ status }) => status !== 200 && failed.push(String(status)), (error: Error) => failed.push(error.message));
+    while (asking)
+      await get(`${url}/api/products`).then(
+        ({ status }) => status !== 200 && failed.push(String(status)),
+        (error: Error) => failed.push(error.message),
+      );
   })();
   for (const { id, pid } of instances) {
     const at = Date.now();
@@ -111,7 +126,9 @@ function oneMegabyteOver(port: number): Promise<string> {
 test('watchdog: a service on its port, and the Apache file in front of it with three certificate files', async (t) => {
   const place = newPlace(t);
   const [back, front] = [await freePort(), await freePort()];
-  const folder = copyExample(place, 'watchdog', (text) => text.replaceAll('7878', String(back)).replaceAll(/(?<!apache-)7879/g, String(front)));
+  const folder = copyExample(place, 'watchdog', (text) =>
+    text.replaceAll('7878', String(back)).replaceAll(/(?<!apache-)7879/g, String(front)),
+  );
   writeFileSync(join(folder, 'run.sh'), readFileSync(join(folder, 'run.sh'), 'utf8').replace('7878', String(back)));
   chmodSync(join(folder, 'run.sh'), 0o755);
   assert.equal((await run(join(folder, 'make-certificates.sh'), [])).code, 0);

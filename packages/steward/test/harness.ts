@@ -147,7 +147,10 @@ export function newPlace(t: TestContext, env: NodeJS.ProcessEnv = {}): Place {
       children.push(child);
       return Object.assign(child, { text: () => text });
     },
-    daemonPid: async () => (JSON.parse(await place.ok('version', '--json')) as { daemon: string | null }).daemon === null ? assert.fail('no daemon') : Number(readFileSync(join(state, 'daemon.lock'), 'utf8')),
+    daemonPid: async () =>
+      (JSON.parse(await place.ok('version', '--json')) as { daemon: string | null }).daemon === null
+        ? assert.fail('no daemon')
+        : Number(readFileSync(join(state, 'daemon.lock'), 'utf8')),
     processes: () => processesOf(state),
   };
   t.after(async () => {

@@ -18,7 +18,10 @@ test('the packed package works outside the checkout', { timeout: 240_000 }, asyn
   const version = await run(steward, ['version'], { cwd: '/', env });
   assert.match(version.out, /^steward \d+\.\d+\.\d+ on node v26\./, version.err);
   const port = await freePort();
-  place.write('steward.yaml', `services:\n  a: {run: sleep 1000}\nsites:\n  - {listen: ["127.0.0.1:${port}"], tls: internal, routes: [{respond: packed}]}\n`);
+  place.write(
+    'steward.yaml',
+    `services:\n  a: {run: sleep 1000}\nsites:\n  - {listen: ["127.0.0.1:${port}"], tls: internal, routes: [{respond: packed}]}\n`,
+  );
   const up = await run(steward, ['up', '-d'], { cwd: place.folder, env });
   assert.equal(up.code, 0, up.out + up.err);
   const ca = (await run(steward, ['ca'], { cwd: place.folder, env })).out;

@@ -5,14 +5,18 @@ import { freePort, get, newPlace, type Place } from './harness.ts';
 
 const base = 'services:\n  a: {run: sleep 1000, env: {MODE: one}}\n  b: {run: sleep 1000}\n  c: {run: sleep 1000}\n';
 
-const pids = async (place: Place): Promise<Record<string, number | undefined>> => Object.fromEntries((await place.ps()).map(({ id, pid }) => [id, pid]));
+const pids = async (place: Place): Promise<Record<string, number | undefined>> =>
+  Object.fromEntries((await place.ps()).map(({ id, pid }) => [id, pid]));
 
 test('plan says what starts, restarts, stops and stays, and why; apply does just that', async (t) => {
   const place = newPlace(t);
   place.write('steward.yaml', base);
   await place.ok('up', '-d');
   const before = await pids(place);
-  place.write('steward.yaml', 'services:\n  a: {run: sleep 1000, env: {MODE: two}}\n  b: {run: sleep 1000, stop: {timeout: 3s}}\n  d: {run: sleep 1000}\n');
+  place.write(
+    'steward.yaml',
+    'services:\n  a: {run: sleep 1000, env: {MODE: two}}\n  b: {run: sleep 1000, stop: {timeout: 3s}}\n  d: {run: sleep 1000}\n',
+  );
   const plan = await place.ok('plan');
   assert.match(plan, /~ a restarts\n {4}env\.MODE changed\n\* b is changed without a restart\n {4}stop: .*\n\+ d starts\n- c stops\n/);
   assert.deepEqual(await pids(place), before, 'a plan changes nothing');
@@ -30,7 +34,9 @@ test('a file with errors changes nothing and exits with 2, all its problems told
   place.write('steward.yaml', base);
   await place.ok('up', '-d');
   const before = await pids(place);
-  place.write('steward.yaml', `services:
+  place.write(
+    'steward.yaml',
+    `services:
   a:
     run: sleep 1000
     restart: alwayz
@@ -38,7 +44,8 @@ test('a file with errors changes nothing and exits with 2, all its problems told
   b:
     rnu: sleep 1000
   c: {run: "sleep 'x", after: [d], port: 99999}
-`);
+`,
+  );
   for (const command of ['apply', 'up', 'check']) {
     const { code, err } = await place.steward(command, ...(command === 'up' ? ['-d'] : []));
     assert.equal(code, 2, `${command}: ${err}`);
@@ -62,12 +69,17 @@ test('CRLF and a byte order mark are accepted, and positions count as an editor 
   place.write('good.yaml', '\uFEFFservices:\r\n  a:\r\n    run: sleep 1000\r\n');
   await place.ok('check', 'good.yaml');
   place.write('bad.yaml', '\uFEFFservices:\r\n  a:\r\n    run: sleep 1000\r\n    user: [x]\r\n');
-  assert.match((await place.steward('check', 'bad.yaml')).err, /bad\.yaml:4:11 {2}services\.a\.user: a list stands where a text is expected/);
+  assert.match(
+    (await place.steward('check', 'bad.yaml')).err,
+    /bad\.yaml:4:11 {2}services\.a\.user: a list stands where a text is expected/,
+  );
 });
 
 test('references, ports and circles are checked over all files', async (t) => {
   const place = newPlace(t);
-  place.write('steward.yaml', `include: ['parts/*.yaml', one.yaml]
+  place.write(
+    'steward.yaml',
+    `include: ['parts/*.yaml', one.yaml]
 services:
   a: {run: sleep 1, after: [b], port: 7000, instances: 3}
   b: {run: sleep 1, after: [a]}
@@ -75,7 +87,8 @@ services:
 sites:
   - {listen: [8443], tls: internal, routes: [{service: aa}]}
   - {listen: [8443], routes: [{path: nope, service: a}, {service: b}]}
-`);
+`,
+  );
   place.write('one.yaml', 'services:\n  a: {run: sleep 2}\n');
   const { code, err } = await place.steward('check');
   assert.equal(code, 2);
@@ -87,7 +100,8 @@ sites:
     /the path "nope" does not begin with \//,
     /service "b" has no port and no socket to send requests to/,
     /one\.yaml:2:3 {2}service "a" is defined at .*steward\.yaml:3 already/,
-  ]) assert.match(err, message);
+  ])
+    assert.match(err, message);
 });
 
 test('other files that would stop what runs are refused unless --replace is given', async (t) => {
@@ -124,7 +138,10 @@ test('a secret in a command line is refused, one that changes restarts its user 
   place.write('key', 'one\n');
   place.write('steward.yaml', 'secrets: {key: {file: key}}\nservices:\n  a: {run: "echo {{secret.key}}"}\n');
   assert.match((await place.steward('check')).err, /\{\{secret\.key\}\} may stand in env only/);
-  place.write('steward.yaml', 'secrets: {key: {file: key}}\nservices:\n  a: {run: sleep 1000, env: {KEY: "{{secret.key}}"}}\n  b: {run: sleep 1000}\n');
+  place.write(
+    'steward.yaml',
+    'secrets: {key: {file: key}}\nservices:\n  a: {run: sleep 1000, env: {KEY: "{{secret.key}}"}}\n  b: {run: sleep 1000}\n',
+  );
   await place.ok('up', '-d');
   place.write('key', 'two\n');
   const plan = await place.ok('plan');

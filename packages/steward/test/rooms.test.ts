@@ -31,15 +31,29 @@ const doorOf = (room: string): string => (room.endsWith('.ts') ? join(source, ro
 /** Modules a file imports, types included, as files of this repository. */
 function importsOf(file: string): string[] {
   const text = readFileSync(file, 'utf8');
-  const names = [...text.matchAll(/(?:^|\n)(?:import|export)\s[^;]*?from\s+'([^']+)'|import\('([^']+)'\)/g)].map(([, a, b]) => (a ?? b) as string);
-  return names.flatMap((name) => (name.startsWith('.') ? [resolve(dirname(file), name)] : name.startsWith('@steward/sdk/') ? [join(sdk, `${name.slice('@steward/sdk/'.length)}.ts`)] : []));
+  const names = [...text.matchAll(/(?:^|\n)(?:import|export)\s[^;]*?from\s+'([^']+)'|import\('([^']+)'\)/g)].map(
+    ([, a, b]) => (a ?? b) as string,
+  );
+  return names.flatMap((name) =>
+    name.startsWith('.')
+      ? [resolve(dirname(file), name)]
+      : name.startsWith('@steward/sdk/')
+        ? [join(sdk, `${name.slice('@steward/sdk/'.length)}.ts`)]
+        : [],
+  );
 }
 
-const files = [...globSync('**/*.ts', { cwd: source }).map((name) => join(source, name)), ...globSync('**/*.ts', { cwd: sdk }).map((name) => join(sdk, name))].filter((file) => !/\.test\.ts$|\/(testing|golden|mutate)\.ts$/.test(file));
+const files = [
+  ...globSync('**/*.ts', { cwd: source }).map((name) => join(source, name)),
+  ...globSync('**/*.ts', { cwd: sdk }).map((name) => join(sdk, name)),
+].filter((file) => !/\.test\.ts$|\/(testing|golden|mutate)\.ts$/.test(file));
 
 test('every room has its place in the layers', () => {
   const rooms = new Set(files.map(roomOf));
-  assert.deepEqual([...rooms].filter((room) => layerOf(room) === -1), []);
+  assert.deepEqual(
+    [...rooms].filter((room) => layerOf(room) === -1),
+    [],
+  );
 });
 
 test('imports point down', () => {
@@ -54,7 +68,10 @@ test('imports point down', () => {
 test('rooms are entered by their doors', () => {
   const wrong = files.flatMap((file) =>
     importsOf(file)
-      .filter((target) => roomOf(target) !== roomOf(file) && !open.has(roomOf(target)) && target !== doorOf(roomOf(target)) && roomOf(file) !== 'cli')
+      .filter(
+        (target) =>
+          roomOf(target) !== roomOf(file) && !open.has(roomOf(target)) && target !== doorOf(roomOf(target)) && roomOf(file) !== 'cli',
+      )
       .map((target) => `${relative(repository, file)} imports ${relative(repository, target)}, which is no door`),
   );
   assert.deepEqual(wrong, []);
@@ -65,7 +82,8 @@ test('no file imports itself in a circle', () => {
   const circles: string[] = [];
   const visit = (file: string, path: readonly string[]): void => {
     if (state.get(file) === 'done') return;
-    if (state.get(file) === 'open') return void circles.push([...path.slice(path.indexOf(file)), file].map((name) => relative(repository, name)).join(' → '));
+    if (state.get(file) === 'open')
+      return void circles.push([...path.slice(path.indexOf(file)), file].map((name) => relative(repository, name)).join(' → '));
     state.set(file, 'open');
     for (const target of importsOf(file)) visit(target, [...path, file]);
     state.set(file, 'done');
@@ -75,6 +93,8 @@ test('no file imports itself in a circle', () => {
 });
 
 test('the sdk runs in a browser too: only its client touches node', () => {
-  const wrong = globSync('**/*.ts', { cwd: sdk }).filter((name) => name !== 'client.ts' && /from 'node:/.test(readFileSync(join(sdk, name), 'utf8')));
+  const wrong = globSync('**/*.ts', { cwd: sdk }).filter(
+    (name) => name !== 'client.ts' && /from 'node:/.test(readFileSync(join(sdk, name), 'utf8')),
+  );
   assert.deepEqual(wrong, []);
 });

@@ -8,24 +8,36 @@ const counting = `sh -c 'i=0; while true; do i=$((i+1)); echo line $i; sleep 0.1
 
 test('up -d runs services, ps shows them, down stops them in reverse order', async (t) => {
   const place = newPlace(t);
-  place.write('steward.yaml', `services:\n  base: {run: "${counting}"}\n  top: {run: "${counting}", after: [base], instances: 2, upAfter: 200ms}\n`);
+  place.write(
+    'steward.yaml',
+    `services:\n  base: {run: "${counting}"}\n  top: {run: "${counting}", after: [base], instances: 2, upAfter: 200ms}\n`,
+  );
   const out = await place.ok('up', '-d');
   assert.match(out, /\+ base starts\n\+ top:top_1 starts\n\+ top:top_2 starts/);
   const instances = await place.ps();
-  assert.deepEqual(instances.map(({ id, state }) => `${id} ${state}`), ['base RUNNING', 'top:top_1 RUNNING', 'top:top_2 RUNNING']);
+  assert.deepEqual(
+    instances.map(({ id, state }) => `${id} ${state}`),
+    ['base RUNNING', 'top:top_1 RUNNING', 'top:top_2 RUNNING'],
+  );
   for (const { pid, restarts, lastLine, memoryBytes } of instances) {
     assert.ok(pid !== undefined && isRunning(pid));
     assert.equal(restarts, 0);
     assert.match(lastLine ?? '', /^line \d+$/);
     assert.ok((memoryBytes ?? 0) > 100_000);
   }
-  const [base, top] = instances as [typeof instances[0], typeof instances[0]];
-  assert.ok(Date.parse(top.startedAt as string) >= Date.parse(base.startedAt as string) + 1000, 'top waits until base has been up for a second');
+  const [base, top] = instances as [(typeof instances)[0], (typeof instances)[0]];
+  assert.ok(
+    Date.parse(top.startedAt as string) >= Date.parse(base.startedAt as string) + 1000,
+    'top waits until base has been up for a second',
+  );
   assert.equal(await place.ok('down'), 'stopped\n');
   for (const { pid } of instances) assert.ok(!isRunning(pid as number));
   assert.deepEqual(place.processes(), []);
   await place.ok('up', '-d');
-  const order = (await place.ok('events', '-n', '1000')).split('\n').filter((line) => line.includes('instance.stopped')).map((line) => line.split(' ')[1]);
+  const order = (await place.ok('events', '-n', '1000'))
+    .split('\n')
+    .filter((line) => line.includes('instance.stopped'))
+    .map((line) => line.split(' ')[1]);
   assert.deepEqual(order.slice(-1), ['base']);
 });
 
@@ -33,7 +45,10 @@ test('up in the foreground shows the lines of all services, and Ctrl-C stops in 
   const place = newPlace(t);
   place.write('steward.yaml', `services:\n  one: {run: "${counting}"}\n  two: {run: "sh -c 'echo oops >&2; exec sleep 1000'"}\n`);
   const up = place.foreground('up');
-  await until('live lines', () => /one +\| line 3/.test(up.text()) && /two +! oops/.test(up.text()) && /two instance.running/.test(up.text()));
+  await until(
+    'live lines',
+    () => /one +\| line 3/.test(up.text()) && /two +! oops/.test(up.text()) && /two instance.running/.test(up.text()),
+  );
   const pids = (await place.ps()).map(({ pid }) => pid as number);
   up.kill('SIGINT');
   const code = await new Promise((resolve) => up.once('exit', resolve));
@@ -44,9 +59,16 @@ test('up in the foreground shows the lines of all services, and Ctrl-C stops in 
 
 test('logs are merged by time, chosen by name, and followed', async (t) => {
   const place = newPlace(t);
-  place.write('steward.yaml', `services:\n  a: {run: "sh -c 'for i in 1 2 3; do echo a$i; sleep 0.2; done; exec sleep 1000'"}\n  b: {run: "sh -c 'sleep 0.1; for i in 1 2 3; do echo b$i; sleep 0.2; done; exec sleep 1000'"}\n`);
+  place.write(
+    'steward.yaml',
+    `services:\n  a: {run: "sh -c 'for i in 1 2 3; do echo a$i; sleep 0.2; done; exec sleep 1000'"}\n  b: {run: "sh -c 'sleep 0.1; for i in 1 2 3; do echo b$i; sleep 0.2; done; exec sleep 1000'"}\n`,
+  );
   await place.ok('up', '-d');
-  const texts = (out: string): string[] => out.trim().split('\n').map((line) => (JSON.parse(line) as { text: string }).text);
+  const texts = (out: string): string[] =>
+    out
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { text: string }).text);
   await until('all lines', async () => texts(await place.ok('logs', '--json')).length === 6);
   assert.deepEqual(texts(await place.ok('logs', '--json')), ['a1', 'b1', 'a2', 'b2', 'a3', 'b3']);
   assert.deepEqual(texts(await place.ok('logs', '--json', '-n', '1', 'b')), ['b3']);
@@ -77,11 +99,17 @@ test('a killed service runs again at once with another pid, and the journal says
 
 test('stop and crash leave nothing of a process group behind', async (t) => {
   const place = newPlace(t);
-  place.write('steward.yaml', `services:\n  tree: {run: "sh -c 'sleep 1001 & (trap \\"\\" TERM; sleep 1002; sleep 1003) & wait'", stop: {timeout: 500ms}}\n`);
+  place.write(
+    'steward.yaml',
+    `services:\n  tree: {run: "sh -c 'sleep 1001 & (trap \\"\\" TERM; sleep 1002; sleep 1003) & wait'", stop: {timeout: 500ms}}\n`,
+  );
   await place.ok('up', '-d');
   const group = async (): Promise<number[]> => {
     const { pid } = await place.instance('tree');
-    const out = (await run('ps', ['-eo', 'pid=,pgid='])).out.trim().split('\n').map((line) => line.trim().split(/\s+/).map(Number));
+    const out = (await run('ps', ['-eo', 'pid=,pgid='])).out
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/).map(Number));
     return out.filter(([, leader]) => leader === pid).map(([member]) => member as number);
   };
   const first = await until('the whole tree', async () => {
@@ -116,7 +144,10 @@ test('what is stopped by hand stays stopped over a new daemon, until it is start
   await place.ok('stop', 'a');
   await place.ok('down');
   await place.ok('up', '-d');
-  assert.deepEqual((await place.ps()).map(({ id, state }) => `${id} ${state}`), ['a STOPPED', 'b RUNNING']);
+  assert.deepEqual(
+    (await place.ps()).map(({ id, state }) => `${id} ${state}`),
+    ['a STOPPED', 'b RUNNING'],
+  );
   assert.match(await place.ok('ps'), /a +STOPPED .*\(stopped by hand\)/);
   await place.ok('start', 'a');
   assert.equal((await place.instance('a')).state, 'RUNNING');
@@ -130,9 +161,15 @@ test('groups, all, and signals reach the instances they name; an unknown name is
   await place.ok('signal', 'HUP', 'front:*');
   await until('both traps', async () => (await place.ok('logs', 'web')).match(/got hup/g)?.length === 2);
   await place.ok('stop', 'front:web_1');
-  assert.deepEqual((await place.ps()).map(({ state }) => state), ['STOPPED', 'RUNNING', 'RUNNING']);
+  assert.deepEqual(
+    (await place.ps()).map(({ state }) => state),
+    ['STOPPED', 'RUNNING', 'RUNNING'],
+  );
   await place.ok('stop', 'all');
-  assert.deepEqual((await place.ps()).map(({ state }) => state), ['STOPPED', 'STOPPED', 'STOPPED']);
+  assert.deepEqual(
+    (await place.ps()).map(({ state }) => state),
+    ['STOPPED', 'STOPPED', 'STOPPED'],
+  );
   const unknown = await place.steward('start', 'wbe');
   assert.equal(unknown.code, 2);
   assert.match(unknown.err, /there is no service or instance "wbe" {2}\[api\/unknown-name\]\n.*Did you mean "web"\?/);
@@ -142,31 +179,44 @@ test('groups, all, and signals reach the instances they name; an unknown name is
 test('readiness by log line, http, unix socket and sd_notify is waited for', async (t) => {
   const place = newPlace(t);
   const port = await freePort();
-  place.write('web.py', `import http.server, sys, time
+  place.write(
+    'web.py',
+    `import http.server, sys, time
 time.sleep(0.5)
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
-`);
-  place.write('sock.py', `import socket, sys, time
+`,
+  );
+  place.write(
+    'sock.py',
+    `import socket, sys, time
 time.sleep(0.3)
 s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(8)
 while True: s.accept()[0].close()
-`);
-  place.write('notify.py', `import os, socket, time
+`,
+  );
+  place.write(
+    'notify.py',
+    `import os, socket, time
 time.sleep(0.4)
 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 time.sleep(1000)
-`);
-  place.write('steward.yaml', `services:
+`,
+  );
+  place.write(
+    'steward.yaml',
+    `services:
   log: {run: "sh -c 'sleep 0.4; echo server is ready; exec sleep 1000'", ready: {log: 'is ready$'}}
   web: {run: "python3 web.py {{port}}", port: ${port}, ready: {http: "http://{{endpoint}}/"}}
   sock: {run: "python3 sock.py {{socket}}", socket: true, after: [log]}
   notify: {run: python3 notify.py, ready: {notify: true}}
   never: {run: sleep 1000, ready: {log: nothing, timeout: 1s}, startRetries: 0}
-`);
+`,
+  );
   const up = await place.steward('up', '-d');
   assert.equal(up.code, 1, 'one service never becomes ready');
   const facts = await place.ok('events', '-n', '200');
-  for (const name of ['log', 'web', 'sock', 'notify']) assert.match(facts, new RegExp(`${name} instance\\.running {2}ready [0-9.]+ s after its start`));
+  for (const name of ['log', 'web', 'sock', 'notify'])
+    assert.match(facts, new RegExp(`${name} instance\\.running {2}ready [0-9.]+ s after its start`));
   assert.match(facts, /never instance\.fatal {2}not ready within 1\.0 s; gave up after 1 failed starts/);
   const [log, sock] = await Promise.all([place.instance('log'), place.instance('sock')]);
   assert.ok(Date.parse(sock.startedAt as string) >= Date.parse(log.startedAt as string) + 400);
@@ -177,25 +227,35 @@ time.sleep(1000)
 
 test('user, groups, umask, folder, HOME and USER are what the file says', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
   const place = newPlace(t);
-  place.write('steward.yaml', `services:
+  place.write(
+    'steward.yaml',
+    `services:
   who: {run: "sh -c 'echo [$SECRET] [$STEWARD_STATE]; id -un; id -gn; id -Gn; umask; pwd; echo $HOME $USER; exec sleep 1000'", user: www-data, groups: [www-data, adm], umask: '027', cwd: /usr, env: {SECRET: "{{secret.key}}"}}
 secrets:
   key: {file: key.txt}
-`);
+`,
+  );
   place.write('key.txt', 'hunter2\n');
   await place.ok('up', '-d');
   const lines = await until('seven lines', async () => {
-    const found = (await place.ok('logs', '--json', 'who')).trim().split('\n').map((line) => (JSON.parse(line) as { text: string }).text);
+    const found = (await place.ok('logs', '--json', 'who'))
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { text: string }).text);
     return found.length >= 7 && found;
   });
   assert.deepEqual(lines, ['[hunter2] []', 'www-data', 'www-data', 'www-data adm', '0027', '/usr', '/var/www www-data']);
-  for (const file of ['state.db', 'state.db-wal', 'daemon.log']) assert.ok(!readFileSync(join(place.state, file)).includes('hunter2'), `${file} holds the secret`);
+  for (const file of ['state.db', 'state.db-wal', 'daemon.log'])
+    assert.ok(!readFileSync(join(place.state, file)).includes('hunter2'), `${file} holds the secret`);
   assert.ok(!(await place.ok('ps', '--json')).includes('hunter2'));
 });
 
 test('what cannot start is told in words, and the rest runs', async (t) => {
   const place = newPlace(t);
-  place.write('steward.yaml', 'services:\n  typo: {run: pyhton3 app.py, startRetries: 0}\n  folder: {run: sleep 1, cwd: /nowhere, startRetries: 0}\n  good: {run: sleep 1000}\n');
+  place.write(
+    'steward.yaml',
+    'services:\n  typo: {run: pyhton3 app.py, startRetries: 0}\n  folder: {run: sleep 1, cwd: /nowhere, startRetries: 0}\n  good: {run: sleep 1000}\n',
+  );
   const { code, out } = await place.steward('up', '-d');
   assert.equal(code, 1);
   assert.match(out, /typo +FATAL .*cannot start: command not found: "pyhton3" is in none of/);
@@ -208,7 +268,15 @@ test('the control socket and the state are private', async (t) => {
   place.write('steward.yaml', 'services:\n  a: {run: sleep 1000}\n');
   await place.ok('up', '-d');
   const mode = (name: string): string => (statSync(join(place.state, name)).mode & 0o777).toString(8);
-  assert.deepEqual(['control.sock', 'state.db', 'secret.key', 'io', 'gateway', 'authority', 'logs'].map(mode), ['600', '600', '600', '700', '700', '700', '750']);
+  assert.deepEqual(['control.sock', 'state.db', 'secret.key', 'io', 'gateway', 'authority', 'logs'].map(mode), [
+    '600',
+    '600',
+    '600',
+    '700',
+    '700',
+    '700',
+    '750',
+  ]);
 });
 
 test('without a daemon the other commands say so and end with 3', async (t) => {
@@ -261,16 +329,21 @@ test('a second daemon on the same state directory is refused', async (t) => {
 test('sites are served over HTTPS by the local authority, and a dead instance is skipped', async (t) => {
   const place = newPlace(t);
   const [port, tls, plain] = [await freePort(), await freePort(), await freePort()];
-  place.write('app.py', `import http.server, sys, os
+  place.write(
+    'app.py',
+    `import http.server, sys, os
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = os.environ["STEWARD_INSTANCE"].encode()
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
     def log_message(self, *a): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
-`);
+`,
+  );
   place.write('hello.txt', 'a file');
-  place.write('steward.yaml', `services:
+  place.write(
+    'steward.yaml',
+    `services:
   app: {run: "python3 app.py {{port}}", port: ${port}, instances: 2}
 sites:
   - listen: ["127.0.0.1:${tls}"]
@@ -279,7 +352,8 @@ sites:
     routes:
       - {path: /, service: app}
       - {path: /files/, files: .}
-`);
+`,
+  );
   await place.ok('up', '-d');
   const ca = await place.ok('ca');
   const url = `https://localhost:${tls}`;
@@ -298,7 +372,10 @@ sites:
 
 test('logs rotate by size, and a log of its own is written where the file says', async (t) => {
   const place = newPlace(t);
-  place.write('steward.yaml', `services:\n  chatty: {run: "sh -c 'seq 1 20000; exec sleep 1000'", stdout: {file: out/chatty.log, maxSize: 20KB, keep: 2}}\n  silent: {run: "sh -c 'echo x; exec sleep 1000'", stdout: {file: none}}\n`);
+  place.write(
+    'steward.yaml',
+    `services:\n  chatty: {run: "sh -c 'seq 1 20000; exec sleep 1000'", stdout: {file: out/chatty.log, maxSize: 20KB, keep: 2}}\n  silent: {run: "sh -c 'echo x; exec sleep 1000'", stdout: {file: none}}\n`,
+  );
   await place.ok('up', '-d');
   const log = join(place.folder, 'out/chatty.log');
   await until('the last line', () => existsSync(log) && readFileSync(log, 'utf8').endsWith('20000\n'));

@@ -5,18 +5,26 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { chmodSync, chownSync, closeSync, mkdirSync, rmSync, statSync } from 'node:fs';
-import { connect } from 'node:net';
+import { closeSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
-import { dirname } from 'node:path';
 import type { FactType } from '@steward/sdk/contract/facts';
 import type { InstanceSpec, OutputSpec, SignalName } from '../config/model.ts';
 import { type PlainSpec, withoutSecrets } from '../config/plan.ts';
 import { isGroupAlive, type ProcessId, startTimeOfChild } from '../kernel/process-table.ts';
 import type { Output, Place } from '../output/output.ts';
-import { describeExit, type Exit, type InstanceEffect, type InstanceEvent, type InstanceState, initialState, step, type TimerName } from './machine.ts';
+import {
+  describeExit,
+  type Exit,
+  type InstanceEffect,
+  type InstanceEvent,
+  type InstanceState,
+  initialState,
+  step,
+  type TimerName,
+} from './machine.ts';
 import { type Readiness, watchReadiness } from './readiness.ts';
 import { type Registry, type Run, runMark } from './registry.ts';
+import { isSocket, makeSocketFolder, openToGroup, removeDeadSocket } from './socket.ts';
 import { CannotStart, environmentFor, type Identity, identify, launch } from './spawn.ts';
 
 /** What an instance needs of the world. */
@@ -78,15 +86,6 @@ const exitOf = (code: number | null, signal: NodeJS.Signals | null): Exit => ({
   signal: signal === null ? null : (constants.signals[signal] ?? 0),
 });
 
-/** Whether somebody accepts connections on a unix socket, undefined paths and dead files count as no. */
-function isListening(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ path });
-    socket.once('connect', () => (socket.destroy(), resolve(true)));
-    socket.once('error', () => resolve(false));
-  });
-}
-
 export function createInstance(first: InstanceSpec, world: World, nameOf: (id: string) => string): Instance {
   const { output, registry } = world;
   let spec = first;
@@ -112,7 +111,8 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
     return spec.stderr === 'stdout' || spec.stderr.file === 'none' ? out : [...out, errStream(spec.id)];
   }
 
-  const logFiles = (): string[] => (['stdout', 'stderr'] as const).flatMap((which) => logFileOf(spec, which, world.logFolder, nameOf) ?? []);
+  const logFiles = (): string[] =>
+    (['stdout', 'stderr'] as const).flatMap((which) => logFileOf(spec, which, world.logFolder, nameOf) ?? []);
 
   function openStreams(): void {
     const owner = identity?.switches ? { uid: identity.user.uid, gid: identity.gid } : undefined;
@@ -146,7 +146,8 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
     const { state: after, effects } = step(spec, state, event);
     state = after;
     if (after.phase !== before.phase) remember();
-    if (after.phase === 'RUNNING' && before.phase !== 'RUNNING') openSocketToGateway();
+    if (after.phase === 'RUNNING' && before.phase !== 'RUNNING' && ownSocket() !== undefined)
+      openToGroup(ownSocket() as string, world.socketGroup);
     for (const effect of effects) perform(effect, before.pid);
     if (after !== before) world.onState(instance, before);
   }
@@ -216,51 +217,37 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
     try {
       identity ??= identify(spec);
       openStreams();
-      makeSocketFolder();
+      if (ownSocket() !== undefined) makeSocketFolder(ownSocket() as string, identity, world.socketGroup);
       remember();
       begin = new Map(logFiles().map((file) => [file, output.place(file, { lines: 0 })]));
-      clearSocket(startProcess);
+      startWhenFree();
     } catch (error) {
       failed(error as Error);
     }
   }
 
+  /** The socket that Steward hands out, in a folder of its own. */
+  const ownSocket = (): string | undefined => (spec.endpoint?.kind === 'unix' && spec.endpoint.owned ? spec.endpoint.path : undefined);
+
+  const notStarted = (reason: string): void => dispatch({ type: 'spawn-failed', reason, chance: world.chance(), at: at() });
+
   function failed(error: Error): void {
     if (!(error instanceof CannotStart) && (error as NodeJS.ErrnoException).code === undefined) throw error;
-    dispatch({ type: 'spawn-failed', reason: `cannot start: ${error.message}`, chance: world.chance(), at: at() });
+    notStarted(`cannot start: ${error.message}`);
   }
 
-  /** Takes away a socket file that a killed process left, which would keep the next one from listening; a live one stays. */
-  function clearSocket(then: () => void): void {
+  /** Once the way is free: a socket file that a killed process left would keep the next one from listening. */
+  function startWhenFree(): void {
     const path = spec.endpoint?.kind === 'unix' ? spec.endpoint.path : undefined;
-    if (path === undefined || statSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return then();
-    void isListening(path).then((alive) => {
-      if (!alive) rmSync(path, { force: true });
+    if (path === undefined || !isSocket(path)) return startProcess();
+    void removeDeadSocket(path).then(() => {
+      if (state.phase !== 'STARTING') return notStarted('stopped before it started');
       try {
-        if (state.phase === 'STARTING') then();
-        else dispatch({ type: 'spawn-failed', reason: 'stopped before it started', chance: world.chance(), at: at() });
+        startProcess();
       } catch (error) {
         failed(error as Error);
       }
     });
-  }
-
-  /** Steward's own socket folders belong to the user of the service and let nobody in but the gateway. */
-  function makeSocketFolder(): void {
-    if (spec.endpoint?.kind !== 'unix' || !spec.endpoint.owned) return;
-    const folder = dirname(spec.endpoint.path);
-    mkdirSync(folder, { recursive: true, mode: 0o711 });
-    if (process.getuid?.() !== 0 || identity === undefined) return;
-    chownSync(folder, identity.user.uid, world.socketGroup ?? identity.gid);
-    chmodSync(folder, 0o750);
-  }
-
-  function openSocketToGateway(): void {
-    const path = spec.endpoint?.kind === 'unix' && spec.endpoint.owned ? spec.endpoint.path : undefined;
-    const stat = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
-    if (path === undefined || stat === undefined || process.getuid?.() !== 0) return;
-    chownSync(path, stat.uid, world.socketGroup ?? stat.gid);
-    chmodSync(path, 0o660);
   }
 
   function marks(who: Identity): Record<string, string> {
@@ -309,8 +296,8 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
 
   function gone(exit: Exit): void {
     process_ = undefined;
-    const path = spec.endpoint?.kind === 'unix' && spec.endpoint.owned ? spec.endpoint.path : undefined;
-    if (path !== undefined) rmSync(path, { force: true });
+    const socket = ownSocket();
+    if (socket !== undefined) rmSync(socket, { force: true });
     dispatch({ type: 'exited', exit, chance: world.chance(), at: at() });
   }
 
@@ -382,7 +369,14 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
       process_ = run.process;
       openStreams();
       if (run.process === undefined) {
-        state = { ...initialState, phase: 'EXITED', wanted: 'up', restarts: run.restarts, exit: run.exit, reason: run.exit === undefined ? '' : describeExit(run.exit) };
+        state = {
+          ...initialState,
+          phase: 'EXITED',
+          wanted: 'up',
+          restarts: run.restarts,
+          exit: run.exit,
+          reason: run.exit === undefined ? '' : describeExit(run.exit),
+        };
         return;
       }
       if (spec.ready?.kind === 'notify') output.listen(spec.id);

@@ -223,7 +223,10 @@ test('no event in any phase throws, leaves a timer that means nothing, or spawns
     { ...own, upAfterMs: 0, restart: 'never', startRetries: 0 },
   ];
   let seed = 7;
-  const next = (n: number): number => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
+  const next = (n: number): number => {
+    seed = (seed * 1103515245 + 12345) % 2147483648;
+    return seed % n;
+  };
   for (const policy of policies) {
     for (let walk = 0; walk < 300; walk++) {
       let state = initialState;

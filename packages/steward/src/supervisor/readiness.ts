@@ -1,4 +1,5 @@
 /** Watching one start until the instance can serve: looks again and again, reads its lines, or waits for its word. */
+import { setTimeout as wait } from 'node:timers/promises';
 import type { ReadySpec } from '../config/model.ts';
 import type { Output, Place } from '../output/output.ts';
 import { look, type Probe } from '../probe/probe.ts';
@@ -21,20 +22,12 @@ async function lookUntilReady(probe: Probe, everyMs: number | undefined, cancel:
     const { ok } = await look(probe, lookTimeoutMs, cancel);
     if (cancel.aborted) return;
     if (ok) return onReady();
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, pauseMs);
-      cancel.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
-    });
+    await wait(pauseMs, undefined, { signal: cancel }).catch(() => {});
   }
 }
 
 /** Reads the lines of the given log files from where each stood at the start. */
-function watchLines(
-  pattern: string,
-  output: Output,
-  begin: ReadonlyMap<string, Place | undefined>,
-  onReady: () => void,
-): () => void {
+function watchLines(pattern: string, output: Output, begin: ReadonlyMap<string, Place | undefined>, onReady: () => void): () => void {
   const expression = new RegExp(pattern);
   const places = new Map(begin);
   return () => {

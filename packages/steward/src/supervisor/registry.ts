@@ -106,7 +106,8 @@ export function createRegistry(store: Store, onError: (error: Error) => void): R
         const { id, run_id: runId, started_ms: startedMs, state, restarts } = row;
         const spec = JSON.parse(row.spec) as PlainSpec;
         if (row.boot !== boot) return [];
-        if (state === 'EXITED') return [{ id, runId, startedMs, state, restarts, spec, ...(row.exit !== null && { exit: JSON.parse(row.exit) as Exit }) }];
+        if (state === 'EXITED')
+          return [{ id, runId, startedMs, state, restarts, spec, ...(row.exit !== null && { exit: JSON.parse(row.exit) as Exit }) }];
         const process = processOf(row, marked);
         return process === undefined ? [] : [{ id, runId, process, startedMs, state, restarts, spec }];
       });

@@ -87,14 +87,21 @@ export function findExecutable(command: string, cwd: string, path: string, ident
     const file = resolve(cwd, command);
     if (mayExecute(file, identity)) return file;
     const exists = statSync(file, { throwIfNoEntry: false }) !== undefined;
-    throw new CannotStart(exists ? `${file} is not executable${who}: chmod +x it, open the folders on its way, or name its interpreter` : `command not found: there is no ${file}`);
+    throw new CannotStart(
+      exists
+        ? `${file} is not executable${who}: chmod +x it, open the folders on its way, or name its interpreter`
+        : `command not found: there is no ${file}`,
+    );
   }
   const folders = path.split(delimiter).filter((folder) => isAbsolute(folder));
   const candidates = folders.map((folder) => join(folder, command));
   const found = candidates.find((file) => mayExecute(file, identity));
   if (found !== undefined) return found;
   const closed = candidates.find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
-  if (closed !== undefined) throw new CannotStart(`"${command}" is at ${closed}, which user ${identity.user.name} may not execute: install one for all users, or name another path`);
+  if (closed !== undefined)
+    throw new CannotStart(
+      `"${command}" is at ${closed}, which user ${identity.user.name} may not execute: install one for all users, or name another path`,
+    );
   throw new CannotStart(`command not found: "${command}" is in none of ${folders.join(', ')}`);
 }
 

@@ -1,7 +1,7 @@
 /** Configuration, facts and the daemon itself. */
 import type { Fact } from '@steward/sdk/contract/facts';
-import type { Handlers, Rooms, StreamItem } from '../handlers.ts';
 import { createBell } from '../bell.ts';
+import type { Handlers, Rooms, StreamItem } from '../handlers.ts';
 
 const defaultFacts = 50;
 const factsAtOnce = 1000;

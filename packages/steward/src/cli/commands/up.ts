@@ -159,7 +159,9 @@ async function inForeground(call: Call, files: readonly string[]): Promise<numbe
   const interrupted = untilInterrupted();
   const live = showLive(call, interrupted.signal);
   let stopping: Promise<void> | undefined;
-  const onAbort = (): void => void (stopping ??= stopVisibly(call, steward));
+  const onAbort = (): void => {
+    stopping ??= stopVisibly(call, steward);
+  };
   interrupted.signal.addEventListener('abort', onAbort);
   try {
     await applyFiles(call, files);

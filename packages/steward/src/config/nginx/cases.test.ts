@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { formatProblems } from '../problem.ts';
 import { readCases, surroundingsOf } from '../golden.ts';
+import { formatProblems } from '../problem.ts';
 import { readNginx } from './nginx.ts';
 
 for (const golden of readCases(join(import.meta.dirname, 'cases'), '/etc/nginx', 'site.conf')) {

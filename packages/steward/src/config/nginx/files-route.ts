@@ -1,7 +1,7 @@
 /** A location that serves files as a route: root, alias, index, try_files. */
 import { posix } from 'node:path';
-import type { RouteSource } from '../sections/site.ts';
 import type { Given } from '../draft.ts';
+import type { RouteSource } from '../sections/site.ts';
 import { inherited } from './inherit.ts';
 import type { Word } from './parse.ts';
 import { given, type Level, type LocationLevel, type Scene } from './scene.ts';

@@ -4,12 +4,12 @@ import { test } from 'node:test';
 import Format from 'typebox/format';
 import { Check } from 'typebox/value';
 import type { Reading } from '../format.ts';
+import { readCases, surroundingsOf } from '../golden.ts';
+import { createRandom, mutate } from '../mutate.ts';
 import { hasErrors, originOf, type Source } from '../problem.ts';
 import { fileShape } from '../sections/file.ts';
 import { parseDuration, parseSize } from '../units.ts';
 import { nginxCodes } from './codes.ts';
-import { readCases, surroundingsOf } from '../golden.ts';
-import { createRandom, mutate } from '../mutate.ts';
 import { looksLikeNginx, readNginx } from './nginx.ts';
 
 Format.Set('duration', (text) => parseDuration(text) !== undefined);

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Reading } from '../format.ts';
-import type { Source } from '../problem.ts';
 import { readCases, surroundingsOf } from '../golden.ts';
+import type { Source } from '../problem.ts';
 import { readNginx, topContext } from './nginx.ts';
 import { parse } from './parse.ts';
 

@@ -1,9 +1,10 @@
 /** A location with proxy_pass as a route (https://nginx.org/en/docs/http/ngx_http_proxy_module.html). */
+
+import type { Given } from '../draft.ts';
 import type { RouteSource } from '../sections/site.ts';
 import { formatDuration } from '../units.ts';
 import { websocketHint } from './directives/rest.ts';
 import { serverAddress } from './directives/upstream.ts';
-import type { Given } from '../draft.ts';
 import { inherited, inheritedLines } from './inherit.ts';
 import { given, type HeaderLine, type LocationLevel, type LocationRewrite, type ProxyTarget, type Scene } from './scene.ts';
 import { headerVariables, resolveVariables } from './variables.ts';

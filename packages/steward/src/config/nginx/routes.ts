@@ -1,9 +1,9 @@
 /** The locations of a server as routes. A location that Steward cannot answer keeps its place and answers 501, so that none of its requests falls to another. */
 import { STATUS_CODES } from 'node:http';
+import type { Given } from '../draft.ts';
 import type { Position } from '../problem.ts';
 import type { RouteSource } from '../sections/site.ts';
 import { formatSize } from '../units.ts';
-import type { Given } from '../draft.ts';
 import { noFolder, setFiles } from './files-route.ts';
 import { inherited, inheritedLines } from './inherit.ts';
 import { setProxy } from './proxy-route.ts';

@@ -1,7 +1,8 @@
 /** Servers as sites, upstream blocks as upstreams. */
+
+import type { Given } from '../draft.ts';
 import type { SiteSource, UpstreamSource } from '../sections/site.ts';
 import { formatSize } from '../units.ts';
-import type { Given } from '../draft.ts';
 import { inherited } from './inherit.ts';
 import { type Placement, placeServers } from './listeners.ts';
 import { routesOf } from './routes.ts';

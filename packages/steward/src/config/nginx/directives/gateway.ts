@@ -1,8 +1,8 @@
 /** What becomes of nginx's own processes: user, workers, the connections of clients, logs. */
 
+import type { Given } from '../../draft.ts';
 import type { GatewaySource } from '../../sections/site.ts';
 import { formatDuration } from '../../units.ts';
-import type { Given } from '../../draft.ts';
 import { badValue, type Call, type Context, type Entry, firstArg, given, many } from '../scene.ts';
 import { parseCount, parseTime } from '../values.ts';
 

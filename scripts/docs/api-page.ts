@@ -1,0 +1,100 @@
+/** docs/api.md: every operation and every type of fact, from the contract that server and client share. */
+import { operations } from '../../packages/sdk/src/contract/contract.ts';
+import { factTypes } from '../../packages/sdk/src/contract/facts.ts';
+import type { Operation } from '../../packages/sdk/src/contract/operation.ts';
+import { anchorOf, code, page, sentence, table } from './markdown.ts';
+import { explain, type Shape, shapeOf, typeOf, valuesOf } from './shape.ts';
+
+interface Row {
+  readonly path: string;
+  readonly shape: Shape;
+  readonly isOptional: boolean;
+}
+
+/** The fields of a shape, those of inner mappings below them: `instances[].exit.code`. */
+function rowsOf(shape: Shape, path: string): Row[] {
+  if (shape.items) return rowsOf(shape.items, `${path}[]`);
+  if (valuesOf(shape)) return [];
+  return Object.entries(shape.properties ?? {}).flatMap(([key, value]) => {
+    const here = path === '' ? key : `${path}.${key}`;
+    return [{ path: here, shape: value, isOptional: !shape.required?.includes(key) }, ...rowsOf(value, here)];
+  });
+}
+
+/** The values of an enumeration of facts are listed below, once. */
+const typeText = (shape: Shape): string =>
+  shape.enum?.length === Object.keys(factTypes).length ? 'one of [the types](#types-of-facts)' : typeOf(shape);
+
+/** `optional`: the word for a field that may be missing, such as one that a caller need not give. */
+function fields(shape: Shape, optional: string): string {
+  const rows = rowsOf(shape, '').map((row) => {
+    const { meaning, byDefault } = explain(row.shape.description);
+    const about = byDefault === '' ? sentence(meaning) : `${sentence(meaning)} Default: ${byDefault}.`.trim();
+    return [code(row.path), typeText(row.shape), row.isOptional ? optional : '', about];
+  });
+  return table(['Field', 'Type', '', 'Meaning'], rows);
+}
+
+function inputOf(title: string, shape: Operation['query']): string[] {
+  return shape === undefined ? [] : [`${title}:`, fields(shapeOf(shape), 'optional')];
+}
+
+/** Answers that several operations share are told at the first of them. */
+function answerOf(name: string, { answer, stream }: Operation, told: Map<string, string>): string[] {
+  const text = JSON.stringify(answer);
+  const first = told.get(text);
+  if (first !== undefined) return [`Answer: as of [${first}](#${anchorOf(first)}).`];
+  told.set(text, name);
+  const begin = stream ? 'Answer: a stream of server-sent events; the `data` of each is JSON:' : 'Answer:';
+  return [begin, fields(shapeOf(answer), 'may be absent')];
+}
+
+function operationPart(name: string, operation: Operation, told: Map<string, string>): string[] {
+  return [
+    `### ${name}`,
+    `\`${operation.method} ${operation.path}\``,
+    sentence(operation.summary),
+    ...inputOf('In the path', operation.params),
+    ...inputOf('Query', operation.query),
+    ...inputOf('Body (JSON)', operation.body),
+    ...answerOf(name, operation, told),
+  ];
+}
+
+const intro = `# API
+
+The daemon answers HTTP on the unix socket \`control.sock\` in its state directory, which only its owner may open. The command
+line uses nothing else, so whatever it does, a program can do too:
+
+\`\`\`sh
+curl --unix-socket /var/lib/steward/control.sock http://localhost/v1/status
+\`\`\`
+
+From JavaScript, \`createClient({ socketPath })\` of \`@steward/sdk/client\` has one method for each operation, with its types.
+
+Answers are JSON. A refusal has a status of 400 or above and the type \`application/problem+json\`: \`code\` (one of
+[these](errors.md)), \`detail\` (what is wrong), \`hint\` (what to do) and \`status\`. A stream ends when its reader goes away.`;
+
+const factsPart = `## Types of facts
+
+A fact is something that happened. The journal keeps the last of them; \`steward events\` and [listFacts](#listfacts) show them.`;
+
+/** The whole page. */
+export function apiPage(): string {
+  const all = Object.entries(operations) as [string, Operation][];
+  const told = new Map<string, string>();
+  return page([
+    intro,
+    '## Operations',
+    table(
+      ['Operation', 'Request', ''],
+      all.map(([name, { method, path, summary }]) => [`[${name}](#${anchorOf(name)})`, code(`${method} ${path}`), sentence(summary)]),
+    ),
+    ...all.flatMap(([name, operation]) => operationPart(name, operation, told)),
+    factsPart,
+    table(
+      ['Type', 'Meaning'],
+      Object.entries(factTypes).map(([type, meaning]) => [code(type), meaning]),
+    ),
+  ]);
+}

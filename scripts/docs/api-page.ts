@@ -25,18 +25,26 @@ function rowsOf(shape: Shape, path: string): Row[] {
 const typeText = (shape: Shape): string =>
   shape.enum?.length === Object.keys(factTypes).length ? 'one of [the types](#types-of-facts)' : typeOf(shape);
 
-/** `optional`: the word for a field that may be missing, such as one that a caller need not give. */
-function fields(shape: Shape, optional: string): string {
+interface Presence {
+  readonly title: string;
+  readonly always: string;
+  readonly maybe: string;
+}
+
+const asked: Presence = { title: 'Needed', always: 'required', maybe: 'optional' };
+const answered: Presence = { title: 'There', always: 'always', maybe: 'sometimes' };
+
+function fields(shape: Shape, presence: Presence): string {
   const rows = rowsOf(shape, '').map((row) => {
     const { meaning, byDefault } = explain(row.shape.description);
     const about = byDefault === '' ? sentence(meaning) : `${sentence(meaning)} Default: ${byDefault}.`.trim();
-    return [code(row.path), typeText(row.shape), row.isOptional ? optional : '', about];
+    return [code(row.path), typeText(row.shape), row.isOptional ? presence.maybe : presence.always, about];
   });
-  return table(['Field', 'Type', '', 'Meaning'], rows);
+  return table(['Field', 'Type', presence.title, 'Meaning'], rows);
 }
 
 function inputOf(title: string, shape: Operation['query']): string[] {
-  return shape === undefined ? [] : [`${title}:`, fields(shapeOf(shape), 'optional')];
+  return shape === undefined ? [] : [`${title}:`, fields(shapeOf(shape), asked)];
 }
 
 /** Answers that several operations share are told at the first of them. */
@@ -46,7 +54,7 @@ function answerOf(name: string, { answer, stream }: Operation, told: Map<string,
   if (first !== undefined) return [`Answer: as of [${first}](#${anchorOf(first)}).`];
   told.set(text, name);
   const begin = stream ? 'Answer: a stream of server-sent events; the `data` of each is JSON:' : 'Answer:';
-  return [begin, fields(shapeOf(answer), 'may be absent')];
+  return [begin, fields(shapeOf(answer), answered)];
 }
 
 function operationPart(name: string, operation: Operation, told: Map<string, string>): string[] {
@@ -87,7 +95,7 @@ export function apiPage(): string {
     intro,
     '## Operations',
     table(
-      ['Operation', 'Request', ''],
+      ['Operation', 'Request', 'What it does'],
       all.map(([name, { method, path, summary }]) => [`[${name}](#${anchorOf(name)})`, code(`${method} ${path}`), sentence(summary)]),
     ),
     ...all.flatMap(([name, operation]) => operationPart(name, operation, told)),

@@ -23,7 +23,8 @@ export const codeGroups: readonly { readonly title: string; readonly about: stri
   { title: 'Apache files', about: 'Told while an Apache file is read.', codes: apacheCodes },
   {
     title: 'Gateway',
-    about: 'Told by `plan`, `apply` and `check` for certificates, and while it runs by `status` and in the journal.',
+    about:
+      'Told by `plan`, `apply` and `check` for certificates, and while it runs by `up`, by the operation getStatus and in the journal.',
     codes: gatewayErrors,
   },
   { title: 'Applying files', about: 'Why an apply or a plan was refused as a whole.', codes: refusalsOf('config') },

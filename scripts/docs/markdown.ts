@@ -1,7 +1,12 @@
 /** Markdown from values: tables whose cells may hold anything. Pure. */
 
-/** A text as one cell: a bar or a line break would end it. */
-const cell = (text: string): string => text.replace(/\r?\n/g, ' ').replaceAll('|', '\\|').trim();
+/** A text as one cell: a bar or a line break would end it, and outside of code `<x>` would be a tag. */
+const cell = (text: string): string =>
+  text
+    .replace(/\r?\n/g, ' ')
+    .replaceAll('|', '\\|')
+    .replace(/(`+).*?\1|</g, (found) => (found === '<' ? '\\<' : found))
+    .trim();
 
 /** A table; its columns are as wide as their widest cell, so that the source reads well too. */
 export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -25,10 +30,10 @@ export const anchorOf = (heading: string): string =>
 /** A text as code, whatever backticks it holds. */
 export const code = (text: string): string => (text.includes('`') ? `\`\` ${text} \`\`` : `\`${text}\``);
 
-/** A text as a sentence: a capital letter, unless code stands first, and a period. */
+/** A text as a sentence: a capital letter, unless its first word is no plain one, and a period. */
 export function sentence(text: string): string {
   if (text === '') return '';
-  const begun = text[0] === '`' ? text : (text[0] ?? '').toUpperCase() + text.slice(1);
+  const begun = text.replace(/^[a-z](?=[a-z]*(?:[\s,;.]|$))/, (letter) => letter.toUpperCase());
   return /[.:!?]$/.test(begun) ? begun : `${begun}.`;
 }
 

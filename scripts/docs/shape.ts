@@ -27,7 +27,6 @@ export const valuesOf = (shape: Shape): Shape | undefined => Object.values(shape
 
 const plainTypes: Readonly<Record<string, string>> = {
   string: 'text',
-  boolean: 'true or false',
   number: 'number',
   integer: 'whole number',
   null: 'null',
@@ -46,7 +45,7 @@ export function typeOf(shape: Shape): string {
   const { anyOf, items } = shape;
   const known = [shape, ...(anyOf ?? [])].find(({ format }) => format?.startsWith('steward-'))?.format;
   if (known !== undefined) return known.slice('steward-'.length);
-  if (anyOf) return [...new Set(anyOf.map(typeOf))].join(' or ');
+  if (anyOf || shape.type === 'boolean') return alternatives(shape, typeOf);
   if (shape.enum) return shape.enum.map((value) => code(String(value))).join(', ');
   if (shape.const !== undefined) return code(String(shape.const));
   if (items) return `list of ${plural(items)}`;
@@ -56,9 +55,17 @@ export function typeOf(shape: Shape): string {
   return `${plainTypes[shape.type ?? ''] ?? 'anything'}${rangeOf(shape)}`;
 }
 
+/** `text, true or false`. */
+function alternatives(shape: Shape, nameOf: (branch: Shape) => string): string {
+  const branches = shape.anyOf ?? [shape];
+  const names = [...new Set(branches.flatMap((branch) => (branch.type === 'boolean' ? ['true', 'false'] : nameOf(branch))))];
+  return names.length < 2 ? (names[0] ?? '') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
+}
+
 const plural = (shape: Shape): string => {
+  if (shape.anyOf) return alternatives(shape, plural);
   const type = typeOf(shape);
-  if (type === 'text' || type === 'mapping') return `${type}s`;
+  if (['text', 'mapping', 'number'].includes(type)) return `${type}s`;
   return type.startsWith('whole number') ? type.replace('whole number', 'whole numbers') : type;
 };
 

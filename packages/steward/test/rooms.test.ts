@@ -8,7 +8,8 @@ import { repository } from './harness.ts';
 /** Layers from the bottom up; a file imports from its own room and from lower layers only. */
 const layers: readonly (readonly string[])[] = [
   ['sdk'],
-  ['kernel', 'config', 'errors.ts', 'error-codes.ts', 'version.ts'],
+  ['error-codes.ts'],
+  ['kernel', 'config', 'errors.ts', 'version.ts'],
   ['probe', 'store', 'output', 'state-folder.ts'],
   ['journal.ts'],
   ['supervisor', 'gateway'],

@@ -2,7 +2,8 @@
 import type { Fact } from '@steward/sdk/contract/facts';
 import type { InstanceInfo, LogLine } from '@steward/sdk/contract/instances';
 import type { Plan } from '@steward/sdk/contract/system';
-import { type Color, type Column, clock, harmless, megabytes, paint, table, uptime } from './print.ts';
+import { harmless } from '../config/terminal.ts';
+import { type Color, type Column, clock, megabytes, paint, table, uptime } from './print.ts';
 
 const stateColors: Readonly<Record<InstanceInfo['state'], Color>> = {
   RUNNING: 'green',

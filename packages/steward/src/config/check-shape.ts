@@ -143,7 +143,8 @@ export function checkShape(root: TSchema, value: unknown, origins: Origins): Pro
 
   function tellWrongType(shape: Shape, given: unknown, pointer: string): void {
     const message = `${dotted(pointer) || 'the file'}: ${kindOf(given)} stands where ${expected(shape)} is expected`;
-    tell(pointer, 'config/wrong-type', message, `Write ${expected(shape)}.`);
+    const words = (shape.anyOf ?? []).flatMap(choices).map(String);
+    tell(pointer, 'config/wrong-type', message, `Write ${expected(shape)}.${typeof given === 'string' ? didYouMean(given, words) : ''}`);
   }
 
   function visitText(shape: Shape, given: string, pointer: string): void {

@@ -14,7 +14,7 @@ function unquote(value: string): string {
 
 /** The variables of a file, and a problem for each line that is neither one, nor empty, nor a # comment. */
 export function readEnvFile({ file, text }: Source): { env: Record<string, string>; problems: Problem<ConfigCode>[] } {
-  const env: Record<string, string> = {};
+  const env = new Map<string, string>();
   const problems: Problem<ConfigCode>[] = [];
   text
     .replace(/^\uFEFF/, '')
@@ -22,7 +22,7 @@ export function readEnvFile({ file, text }: Source): { env: Record<string, strin
     .forEach((row, index) => {
       if (/^\s*(#|$)/.test(row)) return;
       const found = line.exec(row);
-      if (found) env[found[1] as string] = unquote(found[2] ?? '');
+      if (found) env.set(found[1] as string, unquote(found[2] ?? ''));
       else
         problems.push({
           severity: 'error',
@@ -32,5 +32,5 @@ export function readEnvFile({ file, text }: Source): { env: Record<string, strin
           at: { file, line: index + 1, column: 1, length: Math.max(1, row.length) },
         });
     });
-  return { env, problems };
+  return { env: Object.fromEntries(env), problems };
 }

@@ -1,6 +1,7 @@
 /** What an apply would do, and why: the difference between what runs and what is wanted. Pure. */
 import { createHmac } from 'node:crypto';
 import type { InstanceSpec } from './model.ts';
+import { quoteWord } from './words.ts';
 
 /**
  * - `start`, `stop`: it is new (with the reason, should it not be started), or gone from the files.
@@ -47,7 +48,7 @@ const show = (value: unknown): string => {
     value === undefined
       ? 'not set'
       : Array.isArray(value)
-        ? value.join(' ')
+        ? value.map((item) => quoteWord(String(item))).join(' ')
         : typeof value === 'object'
           ? JSON.stringify(value)
           : String(value);

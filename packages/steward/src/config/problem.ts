@@ -3,6 +3,8 @@
  * offending text and what to write instead.
  */
 
+import { harmless, widthOf } from './terminal.ts';
+
 /** A span in a source text: 1-based line and column, and how many characters it covers (at least 1). */
 export interface Position {
   readonly file: string;
@@ -19,7 +21,7 @@ export type Severity = 'error' | 'warning' | 'note';
 /** Whoever makes problems narrows `Code` to the codes they declared, so that no other one can be told. */
 export interface Problem<Code extends string = string> {
   readonly severity: Severity;
-  /** `config/what-happened`, listed in docs/errors.md. */
+  /** `config/...` or `gateway/...`, listed in docs/errors.md. */
   readonly code: Code;
   /** What is wrong, in the words of the file: lowercase, quoting what was given. */
   readonly message: string;
@@ -51,13 +53,14 @@ export const pointerStep = (key: string | number): string => `/${String(key).rep
 const order = (a: Problem, b: Problem): number =>
   (a.at?.file ?? '').localeCompare(b.at?.file ?? '') || (a.at?.line ?? 0) - (b.at?.line ?? 0) || (a.at?.column ?? 0) - (b.at?.column ?? 0);
 
-/** A code frame: the line with a marker under the offending text. Tabs count as one column, as in the position. */
+/** A code frame: the line with a marker under the offending text, as wide as a terminal shows it. A tab stays one. */
 function frame(at: Position, lines: readonly string[]): string[] {
   const line = lines[at.line - 1];
   if (line === undefined || line.length > 400) return [];
   const number = String(at.line);
-  const marks = '^'.repeat(Math.max(1, Math.min(at.length, line.length - at.column + 1)));
-  const lead = line.slice(0, at.column - 1).replace(/[^\t]/g, ' ');
+  const before = line.slice(0, at.column - 1);
+  const marks = '^'.repeat(Math.max(1, widthOf(line.slice(at.column - 1, at.column - 1 + at.length))));
+  const lead = before.replace(/[^\t]+/g, (text) => ' '.repeat(widthOf(text)));
   return [`  ${number} | ${line}`, `  ${' '.repeat(number.length)} | ${lead}${marks}`];
 }
 
@@ -67,7 +70,8 @@ function formatOne(problem: Problem, linesOf: ReadonlyMap<string, readonly strin
   const kind = severity === 'error' ? '' : `${severity}: `;
   const lines = at === undefined ? undefined : linesOf.get(at.file);
   const advice = hint === undefined ? `  [${code}]` : `  ${hint}  [${code}]`;
-  return [`${where}${kind}${message}`, ...(at && lines !== undefined ? frame(at, lines) : []), advice].join('\n');
+  const frameLines = at && lines !== undefined ? frame(at, lines) : [];
+  return [`${where}${kind}${message}`, ...frameLines, advice].map(harmless).join('\n');
 }
 
 /** All problems as text for a person, sorted by file and position, an empty line between two. */

@@ -30,6 +30,7 @@ export const EINTR = 4;
 export const EAGAIN = 11;
 export const EEXIST = 17;
 export const ESRCH = 3;
+export const EINVAL = 22;
 
 const orErrno = (result: number | bigint): number => (result < 0 ? -ffi.getInt32(libc.__errno_location(), 0) : Number(result));
 

@@ -36,48 +36,68 @@ export function openIndex(folder: string, inode: number, fresh: boolean): IndexW
   };
 }
 
-/** The times of one log. */
+/** The times of one log, read as far as they are asked for: an index may be long, a question is about a few lines of it. */
 export interface TimeIndex {
-  /** When the byte at `offset` arrived, epoch milliseconds; 0 when unknown. */
-  timeAt(offset: number): number;
+  /** When what stands at an offset between `from` and `to` arrived, epoch milliseconds; 0 when unknown. */
+  between(from: number, to: number): (offset: number) => number;
   /** Where what arrived at or after `timeMs` begins; Infinity when nothing did. */
   offsetAt(timeMs: number): number;
 }
 
-/** The number of records whose field at `at` (0 offset, 8 time) is below `bound`, or equal to it when `orEqual`. */
-function countBelow(records: Buffer, at: number, bound: number, orEqual: boolean): number {
+const offsetField = 0;
+const timeField = 8;
+
+/** The number of leading records, in order, for which `isBefore` holds. */
+function countWhile(count: number, isBefore: (index: number) => boolean): number {
   let low = 0;
-  let high = Math.floor(records.length / recordBytes);
+  let high = count;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const value = records.readDoubleLE(middle * recordBytes + at);
-    if (value < bound || (orEqual && value === bound)) low = middle + 1;
+    if (isBefore(middle)) low = middle + 1;
     else high = middle;
   }
   return low;
 }
 
-const noTimes: TimeIndex = { timeAt: () => 0, offsetAt: () => 0 };
-
-/** Reads the index of the log with this inode; a log without one has no times and is read whole. */
-export function readIndex(folder: string, inode: number): TimeIndex {
+/** Opens the index at `path` for one question; what it says when there is none is `otherwise`. */
+function ask<T>(path: string, otherwise: T, question: (count: number, read: (index: number, records: number) => Buffer) => T): T {
   let fd: number;
   try {
-    fd = openSync(indexPath(folder, inode), 'r');
+    fd = openSync(path, 'r');
   } catch {
-    return noTimes;
+    return otherwise;
   }
-  const records = Buffer.alloc(fstatSync(fd).size);
-  readSync(fd, records, 0, records.length, 0);
-  closeSync(fd);
+  try {
+    const count = Math.floor(fstatSync(fd).size / recordBytes);
+    return question(count, (index, records) => {
+      const buffer = Buffer.alloc(records * recordBytes);
+      return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, index * recordBytes));
+    });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The index of the log with this inode; a log without one has no times and is read whole. */
+export function readIndex(folder: string, inode: number): TimeIndex {
+  const path = indexPath(folder, inode);
   return {
-    timeAt(offset) {
-      const count = countBelow(records, 0, offset, true);
-      return count === 0 ? 0 : records.readDoubleLE((count - 1) * recordBytes + 8);
+    between(from, to) {
+      const records = ask(path, Buffer.alloc(0), (count, read) => {
+        const field = (index: number): number => read(index, 1).readDoubleLE(offsetField);
+        const first = Math.max(0, countWhile(count, (index) => field(index) <= from) - 1);
+        return read(first, countWhile(count, (index) => field(index) <= to) - first);
+      });
+      const count = Math.floor(records.length / recordBytes);
+      return (offset) => {
+        const found = countWhile(count, (index) => records.readDoubleLE(index * recordBytes + offsetField) <= offset);
+        return found === 0 ? 0 : records.readDoubleLE((found - 1) * recordBytes + timeField);
+      };
     },
-    offsetAt(timeMs) {
-      const count = countBelow(records, 8, timeMs, false);
-      return (count + 1) * recordBytes > records.length ? Number.POSITIVE_INFINITY : records.readDoubleLE(count * recordBytes);
-    },
+    offsetAt: (timeMs) =>
+      ask(path, 0, (count, read) => {
+        const found = countWhile(count, (index) => read(index, 1).readDoubleLE(timeField) < timeMs);
+        return found === count ? Number.POSITIVE_INFINITY : read(found, 1).readDoubleLE(offsetField);
+      }),
   };
 }

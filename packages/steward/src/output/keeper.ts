@@ -40,7 +40,10 @@ const reapWaitMs = 100;
 interface Stream {
   readonly spec: OpenStream;
   readonly pipe: number;
-  readonly sink: Sink;
+  /** Undefined while its file cannot be opened. */
+  sink: Sink | undefined;
+  triedAtMs: number;
+  lastErrno: number;
   droppedBytes: number;
 }
 
@@ -101,14 +104,15 @@ function sinkOf(spec: OpenStream): Sink {
 
 function openStream(spec: OpenStream): void {
   const present = streams.get(spec.id);
-  if (present?.spec.file === spec.file && present.spec.pipe === spec.pipe) return present.sink.retune(spec);
+  if (present?.sink !== undefined && present.spec.file === spec.file && present.spec.pipe === spec.pipe) return present.sink.retune(spec);
   if (present !== undefined) closeStream(spec.id);
   const pipe = openSync(spec.pipe, constants.O_RDWR | constants.O_NONBLOCK);
   growPipe(pipe, pipeBytes);
-  const stream: Stream = { spec, pipe, sink: sinkOf(spec), droppedBytes: 0 };
+  const stream: Stream = { spec, pipe, sink: undefined, triedAtMs: 0, lastErrno: 0, droppedBytes: 0 };
   streams.set(spec.id, stream);
   byPipe.set(pipe, stream);
   poller.add(pipe);
+  drain(stream);
 }
 
 function closeStream(id: string): void {
@@ -120,7 +124,7 @@ function closeStream(id: string): void {
   grown.delete(stream);
   poller.remove(stream.pipe);
   closeSync(stream.pipe);
-  const shared = sinks.get(stream.spec.file);
+  const shared = stream.sink && sinks.get(stream.spec.file);
   if (shared === undefined || --shared.users > 0) return;
   shared.sink.close();
   sinks.delete(stream.spec.file);
@@ -129,29 +133,44 @@ function closeStream(id: string): void {
 /** A service must not stand still because its log cannot be written: what it says now is counted and told, not kept. */
 function drop(stream: Stream, errno: number): number {
   const dropped = Math.max(0, moveToFile(stream.pipe, nowhere, 0, roundBytes));
+  if (dropped === 0) return 0;
   if (stream.droppedBytes === 0) tell({ trouble: { id: stream.spec.id, file: stream.spec.file, errno: -errno } });
   stream.droppedBytes += dropped;
   return dropped;
 }
 
 function ownUp(stream: Stream, nowMs: number): void {
-  stream.sink.note(`[steward] ${stream.droppedBytes} bytes of output are missing here: the log could not be written`, nowMs);
+  stream.sink?.note(`[steward] ${stream.droppedBytes} bytes of output are missing here: the log could not be written`, nowMs);
   tell({ recovered: { id: stream.spec.id, droppedBytes: stream.droppedBytes } });
   stream.droppedBytes = 0;
+}
+
+/** The sink of a stream; one that cannot be opened is tried again each second. @throws while it cannot. */
+function openedSink(stream: Stream, nowMs: number): Sink {
+  if (stream.sink !== undefined) return stream.sink;
+  if (nowMs - stream.triedAtMs < retryEveryMs) throw Object.assign(new Error('not yet'), { errno: stream.lastErrno });
+  stream.triedAtMs = nowMs;
+  try {
+    stream.sink = sinkOf(stream.spec);
+    return stream.sink;
+  } catch (error) {
+    stream.lastErrno = (error as { errno?: number }).errno ?? -5;
+    throw error;
+  }
 }
 
 /** Moves what is there; bytes moved or dropped, 0 when the pipe is empty. Never throws. */
 function drain(stream: Stream): number {
   const nowMs = Date.now();
   try {
-    const moved = stream.sink.take(stream.pipe, roundBytes, nowMs);
+    const moved = openedSink(stream, nowMs).take(stream.pipe, roundBytes, nowMs);
     if (moved === -EAGAIN || moved === 0) return 0;
     if (moved < 0) return drop(stream, moved);
     grown.add(stream);
     if (stream.droppedBytes > 0) ownUp(stream, nowMs);
     return moved;
   } catch (error) {
-    return drop(stream, -((error as { errno?: number }).errno ?? 5));
+    return drop(stream, (error as { errno?: number }).errno ?? -5);
   }
 }
 
@@ -159,7 +178,7 @@ function watchProcess(pid: number, start: number): void {
   const pidfd = openProcess(pid);
   if (pidfd < 0 || startTimeOf(pid) !== start) {
     if (pidfd >= 0) closeSync(pidfd);
-    return tell({ died: { pid, start } });
+    return tell({ died: { pid, start, status: statusOfZombie({ pid, start }) } });
   }
   watched.set(pidfd, { pid, start, pidfd, diedAtMs: 0 });
   poller.add(pidfd);

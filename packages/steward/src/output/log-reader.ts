@@ -3,7 +3,7 @@
  * as well. A place is an inode and an offset, so it stays right when the file is renamed.
  */
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
-import { readIndex, type TimeIndex } from './index-file.ts';
+import { readIndex } from './index-file.ts';
 
 export interface LogLine {
   /** When it arrived, epoch milliseconds; 0 when unknown. */
@@ -57,12 +57,12 @@ function readAt(segment: Segment, offset: number, length: number): Buffer {
 }
 
 /** Splits at newlines; what follows the last one is a line only when `final` or too long to wait for. */
-function splitLines(bytes: Buffer, offset: number, times: TimeIndex, final: boolean): { lines: LogLine[]; used: number } {
+function splitLines(bytes: Buffer, offset: number, timeAt: (offset: number) => number, final: boolean): { lines: LogLine[]; used: number } {
   const lines: LogLine[] = [];
   let start = 0;
   const push = (end: number, next: number): void => {
     const text = bytes.toString('utf8', start, end > start && bytes[end - 1] === 13 ? end - 1 : end);
-    lines.push({ timeMs: times.timeAt(offset + start), text });
+    lines.push({ timeMs: timeAt(offset + start), text });
     start = next;
   };
   for (;;) {
@@ -143,7 +143,12 @@ export function readFrom(file: string, indexFolder: string, place: Place | undef
   const bytes = readAt(segment, offset, Math.min(chunkBytes, segment.size - offset));
   const isLast = at === segments.length - 1;
   const reachesEnd = offset + bytes.length >= segment.size;
-  const { lines, used } = splitLines(bytes, offset, readIndex(indexFolder, segment.inode), reachesEnd && (final || !isLast));
+  const { lines, used } = splitLines(
+    bytes,
+    offset,
+    readIndex(indexFolder, segment.inode).between(offset, offset + bytes.length),
+    reachesEnd && (final || !isLast),
+  );
   const next = offset + used;
   if (!isLast && next >= segment.size) {
     const following = segments[at + 1] as Segment;

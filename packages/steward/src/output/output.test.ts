@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
@@ -184,6 +184,8 @@ test('the death of a stranger is told with its exit code or signal', async () =>
   const folder = newFolder();
   const deaths: [number, ExitStatus][] = [];
   const output = start(folder, { onDeath: (process, exit) => deaths.push([process.pid, exit]) });
+  output.open({ id: 'any', file: join(folder, 'any.log'), maxBytes: 0, keep: 0 });
+  await output.settle(); // the keeper is up
   const children = [spawn('sh', ['-c', 'sleep 0.1; exit 7']), spawn('sleep', ['60'])];
   const pids = children.map((child) => child.pid as number) as [number, number];
   for (const pid of pids) output.watch({ pid, start: startTimeOf(pid) as number });
@@ -207,6 +209,25 @@ test('a log that cannot be written does not stop the program, and says what is m
   await ended(run(output, 'f', 'head -c 3000000 /dev/zero'));
   await output.settle();
   await until(() => troubles.length === 1, `one trouble, not ${JSON.stringify(troubles)}`);
+});
+
+test('a log that cannot be opened does not stop the program, and is written once it can', async () => {
+  const folder = newFolder();
+  const troubles: string[] = [];
+  const output = start(folder, { onTrouble: (_id, trouble) => troubles.push(JSON.stringify(trouble)) });
+  writeFileSync(join(folder, 'taken'), 'a file where a folder should be');
+  const file = join(folder, 'taken/x.log');
+  output.open({ id: 'x', file, maxBytes: 0, keep: 0 });
+  await output.settle();
+  await ended(run(output, 'x', 'head -c 1000000 /dev/zero'));
+  await until(() => troubles.length === 1, 'the trouble is told');
+  rmSync(join(folder, 'taken'));
+  await until(() => {
+    run(output, 'x', 'echo again');
+    return existsSync(file) && readFileSync(file, 'utf8').includes('again');
+  }, 'it is written again');
+  await until(() => troubles.length >= 2, 'and that is told');
+  assert.match(readFileSync(file, 'utf8'), /\[steward\] \d{7} bytes of output are missing here/);
 });
 
 test('a name never leaves its folder', () => {

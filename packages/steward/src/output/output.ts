@@ -159,6 +159,8 @@ export function createOutput(options: OutputOptions): Output {
     for (const { pid, start } of watches.values()) say({ watch: { pid, start } });
   }
 
+  const isNeeded = (): boolean => streams.size > 0 || watches.size > 0 || listeners.size > 0;
+
   /** Whether a keeper runs, whoever started it: it holds the lock. */
   function isKept(): boolean {
     const lock = openSync(join(folder, 'keeper.lock'), 'w', 0o600);
@@ -169,8 +171,7 @@ export function createOutput(options: OutputOptions): Output {
 
   /** Sees to it that one runs, once there is anything to keep. */
   function tend(): void {
-    const isNeeded = streams.size > 0 || watches.size > 0 || listeners.size > 0;
-    if (!stopping && isNeeded && keeper === undefined && !isKept()) startKeeper();
+    if (!stopping && isNeeded() && keeper === undefined && !isKept()) startKeeper();
   }
   const tending = setInterval(tend, tendEveryMs).unref();
 
@@ -189,6 +190,7 @@ export function createOutput(options: OutputOptions): Output {
   }
 
   async function settle(): Promise<void> {
+    if (!isNeeded() && keeper === undefined && !isKept()) return;
     const number = ++settled;
     say({ sync: number });
     await new Promise<void>((resolve) => {

@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { copyPipe, moveToFile } from '../kernel/kernel.ts';
+import { copyPipe, EINVAL, moveToFile } from '../kernel/kernel.ts';
 import { type IndexWriter, indexPath, openIndex } from './index-file.ts';
 
 export interface SinkSpec {
@@ -39,6 +39,18 @@ function restOfLine(pipe: number, scratch: Scratch): number {
   for (let filled = 0; filled < copied; ) filled += readSync(scratch.pipe, scratch.buffer, filled, copied - filled, null);
   const at = scratch.buffer.subarray(0, copied).indexOf(newline);
   return at === -1 ? copied : at + 1;
+}
+
+/**
+ * Moves bytes inside the kernel. A file system that cannot do that (some network and FUSE ones) gets them by read and write,
+ * between which a kill of this very process could lose a buffer.
+ */
+function move(pipe: number, file: number, offset: number, maxBytes: number, scratch: Scratch): number {
+  const moved = moveToFile(pipe, file, offset, maxBytes);
+  if (moved !== -EINVAL) return moved;
+  const count = readSync(pipe, scratch.buffer, 0, Math.min(maxBytes, scratch.buffer.length), null);
+  for (let written = 0; written < count; ) written += writeSync(file, scratch.buffer, written, count - written, offset + written);
+  return count;
 }
 
 const exists = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;
@@ -123,7 +135,7 @@ export function openSink(first: SinkSpec, indexFolder: string, scratch: Scratch)
       const wanted = room(pipe, maxBytes);
       if (wanted <= 0) return wanted;
       index.mark(size, nowMs);
-      const moved = moveToFile(pipe, fd, size, wanted);
+      const moved = move(pipe, fd, size, wanted, scratch);
       if (moved > 0) size += moved;
       return moved;
     },

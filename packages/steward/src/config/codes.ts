@@ -21,6 +21,8 @@ export const configCodes = {
   'config/empty-command': 'A command holds no word.',
   'config/variable-name': 'A text cannot be the name of an environment variable.',
   'config/variable-value': 'The value of an environment variable holds a character that the system cannot hand on.',
+  'config/own-output': "A log file is Steward's own output, which every log is shown on anyway.",
+  'config/regex-path': 'A path of an upstream cannot replace what a regular expression matches.',
   'config/address': 'A text is not an address such as host:port, unix:/path or a URL.',
   'config/two-endpoints': 'A service has a port and a socket; it can have one of them.',
   'config/endpoint-twice': 'Two instances have the same port or socket.',

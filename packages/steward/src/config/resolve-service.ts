@@ -2,7 +2,7 @@
 import { isAbsolute, join, resolve } from 'node:path';
 import type { ConfigCode } from './codes.ts';
 import type { BackoffSpec, Endpoint, InstanceSpec, OutputSpec, ReadySpec, StopSpec } from './model.ts';
-import { pointerStep } from './problem.ts';
+import { type Problem, pointerStep } from './problem.ts';
 import type { Scope } from './scope.ts';
 import type { ServiceSource } from './sections/service.ts';
 import { templateNames } from './sections/templates.ts';
@@ -50,9 +50,9 @@ class Draft {
     return text;
   }
 
-  tell(field: string, code: ConfigCode, message: string, hint: string): void {
+  tell(field: string, code: ConfigCode, message: string, hint: string, severity: Problem['severity'] = 'error'): void {
     if (this.naming.number !== this.firstNumber) return;
-    this.scope.tell(this.pointer + field, code, `services.${this.naming.service}${field.replaceAll('/', '.')}: ${message}`, hint);
+    this.scope.tell(this.pointer + field, code, `services.${this.naming.service}${field.replaceAll('/', '.')}: ${message}`, hint, severity);
   }
 
   firstNumber = 0;
@@ -252,9 +252,26 @@ function stopOf({ stop }: ServiceSource): StopSpec {
   return { signal: stop?.signal ?? 'TERM', timeoutMs: ms(stop?.timeout, 10_000), scope, killScope: stop?.killScope ?? scope };
 }
 
+/** Steward's own output, under the names it has in containers: there a log is shown by `steward up` and kept as any other. */
+const ownOutput = /^\/(dev\/(stdout|stderr|fd\/[12])|proc\/self\/fd\/[12])$/;
+
+function logFileOf(draft: Draft, given: string | undefined, field: string): string | undefined {
+  if (given === undefined || given === 'none') return given;
+  const file = draft.path(given, `${field}/file`);
+  if (!ownOutput.test(file)) return file;
+  draft.tell(
+    `${field}/file`,
+    'config/own-output',
+    `${file} is Steward's own output here`,
+    '`steward up` shows it live, and it is kept in the logs folder.',
+    'note',
+  );
+  return undefined;
+}
+
 function outputOf(draft: Draft, given: Exclude<ServiceSource['stdout'], undefined> | undefined, field: string): OutputSpec {
   const { logs } = draft.scope;
-  const file = given?.file === undefined || given.file === 'none' ? given?.file : draft.path(given.file, `${field}/file`);
+  const file = logFileOf(draft, given?.file, field);
   return {
     ...(file && { file }),
     maxBytes: bytes(given?.maxSize, bytes(logs.maxSize, standard.logBytes)),

@@ -27,16 +27,22 @@ export function parseListen(given: string | number): ListenSpec | undefined {
   return address?.kind === 'tcp' ? { host: address.host, port: address.port } : undefined;
 }
 
+/** Why a text is no regular expression; undefined when it is one. */
+function regexMistake(text: string): string | undefined {
+  try {
+    new RegExp(text);
+    return undefined;
+  } catch (error) {
+    return `"${text}" is no regular expression: ${(error as Error).message.replace(/^.*: /, '')}`;
+  }
+}
+
 /** `/prefix`, `= /exact`, `^~ /prefix`, `~ regex`, `~* regex`. */
 function parsePath(text: string): PathMatch | { mistake: string } {
   const [, sign = '', rest = ''] = /^(=|\^~|~\*|~)?\s*(.*)$/s.exec(text) ?? [];
   if (sign === '~' || sign === '~*') {
-    try {
-      new RegExp(rest);
-      return { kind: 'regex', pattern: rest, anyCase: sign === '~*' };
-    } catch (error) {
-      return { mistake: `"${rest}" is no regular expression: ${(error as Error).message.replace(/^.*: /, '')}` };
-    }
+    const mistake = regexMistake(rest);
+    return mistake === undefined ? { kind: 'regex', pattern: rest, anyCase: sign === '~*' } : { mistake };
   }
   if (!rest.startsWith('/')) return { mistake: `the path "${text}" does not begin with /` };
   return sign === '=' ? { kind: 'exact', path: rest } : { kind: 'prefix', path: rest, stop: sign === '^~' };
@@ -165,6 +171,13 @@ function routeOf(scope: Scope, pointer: string, route: RouteSource, siteBody: nu
     scope.tell(`${pointer}/path`, 'config/path', match.mistake, 'Write /prefix, = /exact, ^~ /prefix, ~ regex or ~* regex.');
     return [];
   }
+  if (match.kind === 'regex' && route.upstreamPath !== undefined)
+    scope.tell(
+      `${pointer}/upstreamPath`,
+      'config/regex-path',
+      'upstreamPath replaces a prefix, and this route matches a regular expression',
+      'Take upstreamPath away, or give the route a prefix.',
+    );
   checkHeaders(scope, `${pointer}/setHeaders`, route.setHeaders);
   checkHeaders(scope, `${pointer}/addHeaders`, route.addHeaders);
   return [
@@ -211,12 +224,27 @@ function rootRoute(scope: Scope, root: string, maxBodyBytes: number): RouteSpec 
   };
 }
 
+function checkHosts(scope: Scope, pointer: string, hosts: readonly string[]): void {
+  hosts.forEach((host, index) => {
+    if (!host.startsWith('~')) return;
+    const mistake = regexMistake(host.slice(1));
+    if (mistake !== undefined)
+      scope.tell(
+        `${pointer}/hosts/${index}`,
+        'config/regular-expression',
+        mistake,
+        "JavaScript's regular expressions are used; named groups are (?<name>...).",
+      );
+  });
+}
+
 /** One site; what is wrong is told to the scope. */
 export function resolveSite(scope: Scope, site: SiteSource, index: number): SiteSpec {
   const pointer = `/sites/${index}`;
   const maxBodyBytes = site.maxBody === undefined ? standardBodyBytes : (parseSize(site.maxBody) ?? standardBodyBytes);
   const routes = site.routes.flatMap((route, number) => routeOf(scope, `${pointer}/routes/${number}`, route, maxBodyBytes));
   const isCovered = routes.some(({ match }) => match.kind === 'prefix' && match.path === '/');
+  checkHosts(scope, pointer, site.hosts ?? []);
   const hosts = (site.hosts ?? []).map((host) => (host.startsWith('~') ? host : host.toLowerCase()));
   const wantsRedirect = site.tls !== undefined && site.listen === undefined;
   return {

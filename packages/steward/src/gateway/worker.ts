@@ -55,7 +55,7 @@ function run(dir: string): void {
     await listeners.apply(compiled);
     version = next.version;
     report();
-    if (!announced) log(`serves ${next.table.listeners.length} listeners`); // what the supervisor waits for
+    if (!announced) log(`serves on ${next.table.listeners.length} of its ports`); // what the supervisor waits for
     announced = true;
   };
   const take = (next: VersionedTable): void => {

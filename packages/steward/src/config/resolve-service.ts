@@ -116,12 +116,14 @@ class Draft {
 }
 
 function endpointOf(draft: Draft, source: ServiceSource): Endpoint | undefined {
-  const { service, number } = draft.naming;
+  const { service, number, count } = draft.naming;
   if (source.port !== undefined && source.socket)
     draft.tell('/socket', 'config/two-endpoints', 'a service has a port or a socket, not both', 'Take one of them away.');
   if (source.port !== undefined) {
     const port = source.port + number - draft.firstNumber;
-    if (port > 65535) draft.tell('/port', 'config/out-of-range', `instance ${number} would get port ${port}`, 'Begin with a lower port.');
+    const last = port + count - 1;
+    if (last > 65535)
+      draft.tell('/port', 'config/out-of-range', `the last of ${count} instances would get port ${last}`, 'Begin with a lower port.');
     return { kind: 'tcp', host: '127.0.0.1', port };
   }
   if (!source.socket) return undefined;
@@ -280,7 +282,11 @@ function outputOf(draft: Draft, given: Exclude<ServiceSource['stdout'], undefine
 }
 
 /** Octal digits, as a text or as YAML's number, to the mask they mean. */
-const maskOf = (umask: string | number): number => Number.parseInt(String(umask), 8);
+function maskOf(draft: Draft, umask: string | number): number {
+  if (!/^[0-7]{1,4}$/.test(String(umask)))
+    draft.tell('/umask', 'config/wrong-form', `${umask} is not octal`, 'Write octal digits in quotes, such as "022".');
+  return Number.parseInt(String(umask), 8) || 0;
+}
 
 function instanceOf(draft: Draft, source: ServiceSource): InstanceSpec {
   const { service, group, number, count } = draft.naming;
@@ -305,7 +311,7 @@ function instanceOf(draft: Draft, source: ServiceSource): InstanceSpec {
     ...(source.user !== undefined && { user: source.user }),
     ...(source.userGroup !== undefined && { userGroup: source.userGroup }),
     ...(source.groups !== undefined && { groups: source.groups }),
-    ...(source.umask !== undefined && { umask: maskOf(source.umask) }),
+    ...(source.umask !== undefined && { umask: maskOf(draft, source.umask) }),
     restart: source.restart ?? 'always',
     expectedExitCodes: source.expectedExitCodes ?? [0],
     ...(ready && { ready }),

@@ -11,6 +11,7 @@ import { createListeners } from './listeners.ts';
 import { compileTable } from './match.ts';
 import { parseJson, tablePath, type VersionedTable } from './protocol.ts';
 import { Serve } from './serve.ts';
+import { listenerName } from './table.ts';
 import { Upstreams } from './upstreams.ts';
 
 const graceMs = 10_000;
@@ -55,7 +56,7 @@ function run(dir: string): void {
     await listeners.apply(compiled);
     version = next.version;
     report();
-    if (!announced) log(`serves on ${next.table.listeners.length} of its ports`); // what the supervisor waits for
+    if (!announced) log(`serves ${next.table.listeners.map(listenerName).join(', ')}${more.length > 0 ? ', as far as it can' : ''}`); // what the supervisor waits for
     announced = true;
   };
   const take = (next: VersionedTable): void => {

@@ -56,7 +56,7 @@ function run(dir: string): void {
     await listeners.apply(compiled);
     version = next.version;
     report();
-    if (!announced) log(`serves ${next.table.listeners.map(listenerName).join(', ')}${more.length > 0 ? ', as far as it can' : ''}`); // what the supervisor waits for
+    if (!announced) log(`serves ${next.table.listeners.map(listenerName).join(', ')}`); // what the supervisor waits for
     announced = true;
   };
   const take = (next: VersionedTable): void => {

@@ -95,7 +95,9 @@ export const serviceShape = closed(
     }),
     shell: Type.Optional(Type.Boolean({ description: 'Hand `run` to /bin/sh -c instead. Default: false.' })),
     instances: Type.Optional(Type.Integer({ minimum: 0, maximum: 10000, description: 'How many copies run. Default: 1.' })),
-    firstInstance: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000_000, description: 'The number of the first copy, `{{instance}}`. Default: 1.' })),
+    firstInstance: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 1_000_000_000, description: 'The number of the first copy, `{{instance}}`. Default: 1.' }),
+    ),
     instanceName: Type.Optional(
       Type.String({ description: 'Name of each copy. Default: {{service}} for one, {{service}}_{{instance}} for several.' }),
     ),

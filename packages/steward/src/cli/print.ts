@@ -64,8 +64,8 @@ export function uptime(seconds: number): string {
 
 /** `12 MB`, `1.5 GB`. */
 export function megabytes(bytes: number): string {
-  const mb = bytes / 1024 / 1024;
-  return mb >= 1024 ? `${(mb / 1024).toFixed(1)} GB` : `${mb.toFixed(mb < 10 ? 1 : 0)} MB`;
+  const mb = Math.round((bytes / 1024 / 1024) * 10) / 10;
+  return mb >= 1023.5 ? `${(bytes / 1024 ** 3).toFixed(1)} GB` : `${mb.toFixed(mb < 10 ? 1 : 0)} MB`;
 }
 
 /** The local time of an ISO instant: `14:03:22.120`, with the date when it is not the day of `now`. */

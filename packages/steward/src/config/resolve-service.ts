@@ -46,13 +46,19 @@ class Draft {
   /** The text of a field with its templates replaced. Problems are told once per service, for its first instance. */
   text(template: string, field: string, secrets: 'secrets' | 'no secrets' = 'no secrets'): string {
     const { text, mistakes } = render(template, this.#lookup(secrets), knownNames);
-    for (const { message, hint } of mistakes) this.tell(field, 'config/template', `${message} in "${template}"`, hint);
+    for (const { message, hint } of mistakes) this.tell(field, 'config/template', message, hint);
     return text;
   }
 
   tell(field: string, code: ConfigCode, message: string, hint: string, severity: Problem['severity'] = 'error'): void {
     if (this.naming.number !== this.firstNumber) return;
-    this.scope.tell(this.pointer + field, code, `services.${this.naming.service}${field.replaceAll('/', '.')}: ${message}`, hint, severity);
+    this.scope.tell(
+      this.pointer + field,
+      code,
+      `services.${this.naming.service}${field.replace(/#key$/, '').replaceAll('/', '.')}: ${message}`,
+      hint,
+      severity,
+    );
   }
 
   firstNumber = 0;
@@ -180,7 +186,7 @@ function envOf(draft: Draft, source: ServiceSource): { env: Record<string, strin
 
 function checkVariable(draft: Draft, field: string, name: string, value: string): void {
   if (/[=\0]/.test(name) || name === '')
-    draft.tell(field, 'config/variable-name', `"${name}" cannot be the name of a variable`, 'Use letters, digits and _.');
+    draft.tell(`${field}#key`, 'config/variable-name', `"${name}" cannot be the name of a variable`, 'Use letters, digits and _.');
   if (value.includes('\0'))
     draft.tell(field, 'config/variable-value', `${name} holds a NUL character`, 'The system cannot hand that to a program.');
 }

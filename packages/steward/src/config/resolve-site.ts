@@ -150,7 +150,7 @@ function checkHeaders(scope: Scope, pointer: string, headers: Readonly<Record<st
   for (const [name, value] of Object.entries(headers ?? {})) {
     if (!headerName.test(name))
       scope.tell(
-        pointer + pointerStep(name),
+        `${pointer}${pointerStep(name)}#key`,
         'config/header-name',
         `"${name}" cannot be the name of a header`,
         'Use letters, digits and -.',

@@ -68,6 +68,13 @@ function secretsOf(reading: Reading, around: Around, tell: Scope['tell']): Map<s
   return values;
 }
 
+/** Where a value may stand, the first that is there: what a file says for all its services is told there. */
+function placesOf(pointer: string): string[] {
+  const field = /^\/services\/[^/]+(\/.+)$/.exec(pointer)?.[1];
+  if (field === undefined) return [pointer];
+  return [pointer, `/defaults${field}`, ...(/^\/(env|envFile)(\/|$)/.test(field) ? [field] : [])];
+}
+
 function scopeOf(reading: Reading, shared: Shared): Scope {
   const { around } = shared;
   const tell: Scope['tell'] = (pointer, code, message, hint, severity = 'error') => {
@@ -76,7 +83,10 @@ function scopeOf(reading: Reading, shared: Shared): Scope {
       code,
       message,
       hint,
-      at: reading.origins.get(pointer) ?? originOf(reading.origins, pointer.replace(/#key$/, '')),
+      at:
+        placesOf(pointer)
+          .map((place) => reading.origins.get(place))
+          .find((at) => at !== undefined) ?? originOf(reading.origins, pointer.replace(/#key$/, '')),
     });
   };
   const envFile = (path: string, pointer: string): Record<string, string> => {

@@ -14,6 +14,11 @@ export interface YamlReading {
 /** Aliases a file may use in all; more is a file made to explode. */
 const mostAliases = 200;
 
+function adviceFor(message: string): string {
+  if (/keys must be unique/i.test(message)) return 'Give one of the two another name, or put both into one.';
+  return /tab/i.test(message) ? 'Indent with spaces.' : 'Quote texts that hold : # { } [ ] or begin with @ or *.';
+}
+
 export function readYaml({ file, text }: Source): YamlReading {
   const lines = new LineCounter();
   const document = parseDocument(text.replace(/^\uFEFF/, ''), { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: true });
@@ -26,7 +31,7 @@ export function readYaml({ file, text }: Source): YamlReading {
       severity: name === 'YAMLWarning' ? 'warning' : 'error',
       code: 'config/yaml-syntax',
       message: `not valid YAML: ${message.replace(/\s*at line \d+.*/s, '').toLowerCase()}`,
-      hint: /tab/i.test(message) ? 'Indent with spaces.' : 'Quote texts that hold : # { } [ ] or begin with @ or *.',
+      hint: adviceFor(message),
       at: place(pos),
     }),
   );

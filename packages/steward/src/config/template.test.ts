@@ -18,8 +18,8 @@ test('a number is padded with zeros or blanks to a width', () => {
   assert.equal(textOf('{{instance:02d}} {{instance:3d}} {{instance:d}} {{instance:02}}'), '07   7 7 07');
 });
 
-test('a width that is no width changes nothing', () => {
-  assert.equal(textOf('{{instance:x}} {{instance:-3d}} {{instance:}}'), '7 7 7');
+test('a width that is no width, or larger than any name needs, changes nothing', () => {
+  assert.equal(textOf('{{instance:x}} {{instance:-3d}} {{instance:}} {{instance:09999999999d}}'), '7 7 7 7');
 });
 
 test('four braces write two', () => {

@@ -18,8 +18,9 @@ export type Lookup = (
 
 const pattern = /\{\{\{\{|\{\{\s*([^{}]*?)\s*\}\}/g;
 
+/** To two digits of width: no name needs more, and a longer one could ask for gigabytes. */
 function pad(value: string | number, format: string | undefined): string {
-  const width = format === undefined ? undefined : /^(0?)(\d*)d?$/.exec(format);
+  const width = format === undefined ? undefined : /^(0?)(\d{0,2})d?$/.exec(format);
   return width?.[2] ? String(value).padStart(Number(width[2]), width[1] ? '0' : ' ') : String(value);
 }
 

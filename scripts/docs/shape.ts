@@ -1,24 +1,9 @@
 /** What the reference says about a shape: its type in words, its default, and what its description is without them. Pure. */
 import type { TSchema } from 'typebox';
+import type { Shape } from '../../packages/steward/src/config/check-shape.ts';
 import { code } from './markdown.ts';
 
-/** The JSON Schema keywords that the shapes use. */
-export interface Shape {
-  readonly type?: string;
-  readonly properties?: Readonly<Record<string, Shape>>;
-  readonly patternProperties?: Readonly<Record<string, Shape>>;
-  readonly additionalProperties?: boolean | Shape;
-  readonly required?: readonly string[];
-  readonly items?: Shape;
-  readonly anyOf?: readonly Shape[];
-  readonly enum?: readonly unknown[];
-  readonly const?: unknown;
-  readonly pattern?: string;
-  readonly format?: string;
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly description?: string;
-}
+export type { Shape };
 
 export const shapeOf = (schema: TSchema): Shape => schema as Shape;
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { freePort, get, isRunning, kill, launcher, newPlace, run, until } from './harness.ts';
@@ -324,6 +325,32 @@ test('a second daemon on the same state directory is refused', async (t) => {
   const { code, err } = await place.steward('daemon');
   assert.equal(code, 2);
   assert.match(err, /a Steward daemon \(pid \d+\) already uses/);
+});
+
+test('two that start Steward at the same moment end with one daemon and one copy of each service', async (t) => {
+  const place = newPlace(t);
+  place.write('steward.yaml', 'services:\n  a: {run: sleep 1000, upAfter: 100ms}\n');
+  const outcomes = await Promise.all([place.steward('up', '-d'), place.steward('up', '-d'), place.steward('up', '-d')]);
+  assert.deepEqual(
+    outcomes.map(({ code }) => code),
+    [0, 0, 0],
+    outcomes.map(({ err }) => err).join('\n'),
+  );
+  assert.equal((await place.ps()).length, 1);
+  assert.equal((await place.instance('a')).restarts, 0);
+});
+
+test('a port that is taken is told, and the gateway serves it once it is free', async (t) => {
+  const place = newPlace(t);
+  const blocker = createServer();
+  await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve));
+  const { port } = blocker.address() as { port: number };
+  place.write('steward.yaml', `sites:\n  - {listen: ["127.0.0.1:${port}"], routes: [{respond: free at last}]}\n`);
+  const { code, err } = await place.steward('up', '-d');
+  assert.equal(code, 1);
+  assert.match(err, new RegExp(`gateway: .*${port}`));
+  await new Promise((resolve) => blocker.close(resolve));
+  await until('it serves', async () => (await get(`http://127.0.0.1:${port}/`).catch(() => undefined))?.body === 'free at last');
 });
 
 test('sites are served over HTTPS by the local authority, and a dead instance is skipped', async (t) => {

@@ -8,10 +8,11 @@ import { didYouMean } from './near.ts';
 import { type Origins, originOf, type Position, type Problem, pointerStep } from './problem.ts';
 
 /** The JSON Schema keywords our shapes use. */
-interface Shape {
-  readonly type?: 'object' | 'array' | 'string' | 'number' | 'integer' | 'boolean';
+export interface Shape {
+  readonly type?: string;
   readonly properties?: Readonly<Record<string, Shape>>;
   readonly patternProperties?: Readonly<Record<string, Shape>>;
+  readonly additionalProperties?: boolean | Shape;
   readonly required?: readonly string[];
   readonly items?: Shape;
   readonly anyOf?: readonly Shape[];

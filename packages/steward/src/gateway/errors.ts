@@ -4,7 +4,6 @@ export const gatewayErrors = {
   'gateway/listen-denied': 'the port needs a right that the gateway does not have',
   'gateway/listen-address': 'no network interface of this machine has the address',
   'gateway/listen-failed': 'the port could not be opened for another reason',
-  'gateway/listen-mixed': 'sites with and without TLS share a port',
   'gateway/pattern': 'a regular expression cannot be used',
   'gateway/certificate-unreadable': 'a certificate or key file cannot be read',
   'gateway/certificate-invalid': 'a certificate or key file holds something else',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PathMatch, SiteSpec } from '../config/model.ts';
 import { type CompiledListener, compileTable, matchRoute, matchSite } from './match.ts';
-import { checkListeners, type RouteTable } from './table.ts';
+import type { RouteTable } from './table.ts';
 import { proxyTo, proxyToService, route, serverAt, site, tableOf } from './testing.ts';
 
 function compile(sites: readonly SiteSpec[], port = 80): CompiledListener {
@@ -118,13 +118,5 @@ test('the table is plain JSON, names each set of servers once, and fills in the 
   assert.deepEqual(
     table.upstreams['service:web']?.servers.map(({ address }) => address),
     [web],
-  );
-});
-
-test('a port with and without TLS is a problem that names it', () => {
-  const problems = checkListeners([site(443, [], { tls: 'internal' }), site(443, []), site(80, [])]);
-  assert.deepEqual(
-    problems.map(({ code, message }) => [code, message]),
-    [['gateway/listen-mixed', '127.0.0.1:443 is used by a site with tls and by one without']],
   );
 });

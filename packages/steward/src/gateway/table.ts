@@ -16,8 +16,6 @@ import type {
   ServerSpec,
   SiteSpec,
 } from '../config/model.ts';
-import type { Problem } from '../config/problem.ts';
-import type { GatewayErrorCode } from './errors.ts';
 
 /** PEM texts. `cert` holds the leaf first, then its chain. */
 export interface Certificate {
@@ -88,7 +86,7 @@ export function certificateName(site: Pick<SiteSpec, 'tls' | 'hosts' | 'isDefaul
 /**
  * The table for `sites`: routes to a service get the addresses in `endpoints` (its ready instances; none means 503),
  * sites get their certificate from `certificates` by `certificateName`. A site without TLS on a port that has TLS is left
- * out there: `checkListeners` says so in words. Never throws.
+ * out there: the configuration refuses such a pair. Never throws.
  */
 export function buildTable(
   sites: readonly SiteSpec[],
@@ -203,25 +201,4 @@ class Upstreams {
       return candidate;
     }
   }
-}
-
-/** A problem for each port on which sites with and without TLS meet: a port speaks one of the two. */
-export function checkListeners(sites: readonly SiteSpec[]): Problem<GatewayErrorCode>[] {
-  const kinds = new Map<string, Set<boolean>>();
-  const note = (listen: ListenSpec, tls: boolean): void => {
-    const name = listenerName(listen);
-    kinds.set(name, (kinds.get(name) ?? new Set()).add(tls));
-  };
-  for (const site of sites) {
-    for (const listen of site.listen) note(listen, site.tls !== undefined);
-    for (const listen of site.redirectFrom) note(listen, false);
-  }
-  return [...kinds]
-    .filter(([, seen]) => seen.size > 1)
-    .map(([name]) => ({
-      severity: 'error' as const,
-      code: 'gateway/listen-mixed',
-      message: `${name} is used by a site with tls and by one without`,
-      hint: 'A port speaks HTTPS or plain HTTP: give one of the sites another port, or tls to both.',
-    }));
 }

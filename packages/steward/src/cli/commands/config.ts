@@ -19,6 +19,16 @@ export function filesOf({ positionals, io }: Pick<Call, 'positionals' | 'io'>): 
   return found === undefined ? undefined : [found];
 }
 
+/** The same, for a command that cannot do without. @throws StewardError when there is none. */
+export function requireFiles(call: Pick<Call, 'positionals' | 'io'>, command: string): string[] {
+  const files = filesOf(call);
+  if (files !== undefined) return files;
+  throw new StewardError('cli/no-file', `there is no steward.yaml in ${call.io.cwd}`, {
+    status: 400,
+    hint: `Name a file: steward ${command} FILE...`,
+  });
+}
+
 export function load(files: readonly string[], io: Io, socketFolder: string): Loaded {
   return loadConfig(files, { env: io.env, socketFolder, base: io.cwd });
 }
@@ -71,13 +81,7 @@ export const check: Command = {
   takes: 'any',
   async run(call) {
     const { io, values, state } = call;
-    const files = filesOf(call);
-    if (files === undefined)
-      throw new StewardError('cli/no-file', `there is no steward.yaml in ${io.cwd}`, {
-        status: 400,
-        hint: 'Name a file: steward check FILE',
-      });
-    const loaded = load(files, io, state.sockets);
+    const loaded = load(requireFiles(call, 'check'), io, state.sockets);
     const deeper = hasErrors(loaded.problems)
       ? []
       : [

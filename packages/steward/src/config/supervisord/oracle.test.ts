@@ -9,10 +9,11 @@ import { hostname, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Reading, Surroundings } from '../format.ts';
+import { createRandom } from '../mutate.ts';
 import { formatProblems } from '../problem.ts';
 import type { ServiceSource } from '../sections/service.ts';
 import { parseDuration, parseSize } from '../units.ts';
-import { damage, seeded } from './cases/damage.ts';
+import { damage } from './cases/damage.ts';
 import { readSupervisord } from './supervisord.ts';
 
 const python = '/usr/bin/python3';
@@ -285,7 +286,7 @@ const beyondUs =
   /does not exist|for 'supervisord\.(?!umask|user)|existing directory|Invalid user|user:group|supervisord section|sockchown|chmod|rpcinterface|http_server|eventlistener|logging level|decode|embedded null|'\\ufeff/;
 
 test('damaged files are understood alike, and what supervisord refuses is never accepted', { skip }, () => {
-  const random = seeded(Number(process.env.ORACLE_SEED ?? 20260928));
+  const random = createRandom(Number(process.env.ORACLE_SEED ?? 20260928));
   const rounds = Number(process.env.ORACLE_ROUNDS ?? 600);
   const damaged = Array.from({ length: rounds }, (_, index) =>
     (accepted[index % accepted.length] as readonly string[]).map((text) => damage(text, random)),

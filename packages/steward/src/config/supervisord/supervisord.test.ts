@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Value } from 'typebox/value';
 import type { Reading, Surroundings } from '../format.ts';
+import { createRandom } from '../mutate.ts';
 import { formatProblems, hasErrors, originOf, type Position } from '../problem.ts';
 import { fileShape } from '../sections/file.ts';
-import { damage, seeded } from './cases/damage.ts';
+import { damage } from './cases/damage.ts';
 import { looksLikeSupervisord, readSupervisord } from './supervisord.ts';
 
 const around: Surroundings = { open: () => [], env: { HOME: '/root' }, hostname: 'box' };
@@ -140,7 +141,7 @@ function checkReading(reading: Reading, text: string): void {
 }
 
 test('no damage to a file makes the reader throw, point outside the file, or give another shape', () => {
-  const random = seeded(1);
+  const random = createRandom(1);
   const inputs = [rich, web];
   for (let round = 0; round < 6000; round++) {
     let text = inputs[round % inputs.length] as string;

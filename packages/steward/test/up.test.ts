@@ -58,6 +58,19 @@ test('up in the foreground shows the lines of all services, and Ctrl-C stops in 
   assert.ok(pids.every((pid) => !isRunning(pid)));
 });
 
+test('a terminal that goes away stops what runs in the foreground, in order', async (t) => {
+  const place = newPlace(t);
+  place.write('steward.yaml', `services:\n  one: {run: "${counting}"}\n`);
+  const up = place.foreground('up');
+  await until('it runs', () => /one +\| line 3/.test(up.text()));
+  const [{ pid } = {}] = await place.ps();
+  up.stdout?.destroy();
+  up.stderr?.destroy();
+  await new Promise((resolve) => up.once('exit', resolve));
+  assert.ok(!isRunning(pid as number));
+  assert.equal((await place.steward('ps')).code, 3);
+});
+
 test('logs are merged by time, chosen by name, and followed', async (t) => {
   const place = newPlace(t);
   place.write(

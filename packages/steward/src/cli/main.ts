@@ -167,8 +167,13 @@ export async function main(words: readonly string[], io: Io): Promise<number> {
 }
 
 if (import.meta.main) {
-  // A reader that went away (`steward logs | head`) is the end, not an error; what waits for Ctrl-C ends as with Ctrl-C.
-  process.stdout.on('error', () => (process.listenerCount('SIGINT') > 0 ? process.emit('SIGINT') : process.exit(0)));
+  // A reader that went away (`steward logs | head`) is the end, not an error; for what runs on it is a hang-up.
+  const hangUp = (): void => {
+    if (process.listenerCount('SIGHUP') > 0) process.emit('SIGHUP');
+    else process.exit(0);
+  };
+  process.stdout.on('error', hangUp);
+  process.stderr.on('error', hangUp);
   const io: Io = {
     out: (text) => void process.stdout.write(`${text}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),

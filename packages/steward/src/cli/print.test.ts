@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { harmless, widthOf } from '../config/terminal.ts';
+import { harmless, harmlessInColor, widthOf } from '../config/terminal.ts';
 import { type Column, clock, count, cut, megabytes, paint, table, uptime } from './print.ts';
 
 interface Row {
@@ -97,4 +97,9 @@ test('one is one, others are many', () => {
     [0, 1, 2].map((n) => count(n, 'site')),
     ['0 sites', '1 site', '2 sites'],
   );
+});
+
+test('a log line keeps its colors on a terminal and nothing else that a terminal acts on', () => {
+  assert.equal(harmlessInColor('\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b[2J end'), '\x1b[31mred\x1b[0m ␛]0;title· ␛[2J end\x1b[0m');
+  assert.equal(harmlessInColor('plain\ttext'), 'plain\ttext');
 });

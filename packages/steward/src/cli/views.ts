@@ -2,7 +2,7 @@
 import type { Fact } from '@steward/sdk/contract/facts';
 import type { InstanceInfo, LogLine } from '@steward/sdk/contract/instances';
 import type { Plan } from '@steward/sdk/contract/system';
-import { harmless } from '../config/terminal.ts';
+import { harmless, harmlessInColor } from '../config/terminal.ts';
 import { type Color, type Column, clock, megabytes, paint, table, uptime } from './print.ts';
 
 const stateColors: Readonly<Record<InstanceInfo['state'], Color>> = {
@@ -45,7 +45,7 @@ function colorOf(name: string): Color {
 export function logLine({ instance, stream, at, text }: LogLine, width: number, now: Date, colored: boolean): string {
   const time = at === null ? '' : `${paint(clock(at, now), 'dim', colored)} `;
   const bar = stream === 'stderr' ? paint('!', 'red', colored) : paint('|', 'dim', colored);
-  return `${time}${paint(harmless(instance).padEnd(width), colorOf(instance), colored)} ${bar} ${colored ? text.replace(/[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]/g, '·') : text}`;
+  return `${time}${paint(harmless(instance).padEnd(width), colorOf(instance), colored)} ${bar} ${colored ? harmlessInColor(text) : text}`;
 }
 
 const factColor = (type: Fact['type']): Color =>

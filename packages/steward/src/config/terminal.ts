@@ -3,6 +3,16 @@
 /** What a terminal would act on instead of showing: control characters, and a lone escape. Tabs stay. */
 export const harmless = (text: string): string => text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, (char) => (char === '\x1b' ? '␛' : '·'));
 
+const colorCode = /\x1b\[[0-9;]*m/g;
+
+/** The same with color codes left in, and ended: they change how text looks and nothing else. */
+export function harmlessInColor(text: string): string {
+  if (!text.includes('\x1b')) return harmless(text);
+  const codes = text.match(colorCode) ?? [];
+  const parts = text.split(colorCode).map(harmless);
+  return `${parts.map((part, index) => part + (codes[index] ?? '')).join('')}${codes.length > 0 ? '\x1b[0m' : ''}`;
+}
+
 /** Columns a text takes on a terminal: wide East Asian characters take two, color codes none. */
 export function widthOf(text: string): number {
   let width = 0;

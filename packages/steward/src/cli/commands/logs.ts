@@ -35,11 +35,12 @@ function sinceOf(text: string): string {
   return String(Date.parse(text));
 }
 
-/** Ends a stream on Ctrl-C, as done. */
+/** Ends on Ctrl-C, on TERM, and when the terminal or the reader of the output goes away (see main.ts). */
 export function untilInterrupted(): AbortController {
   const controller = new AbortController();
   process.once('SIGINT', () => controller.abort());
   process.once('SIGTERM', () => controller.abort());
+  process.on('SIGHUP', () => controller.abort());
   return controller;
 }
 

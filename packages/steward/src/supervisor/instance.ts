@@ -5,10 +5,10 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { FactType } from '@steward/sdk/contract/facts';
-import type { InstanceSpec, OutputSpec, SignalName } from '../config/model.ts';
+import type { InstanceSpec, SignalName } from '../config/model.ts';
 import { type PlainSpec, withoutSecrets } from '../config/plan.ts';
 import { isGroupAlive, type ProcessId, startTimeOfChild } from '../kernel/process-table.ts';
 import type { Output, Place } from '../output/output.ts';
@@ -26,6 +26,7 @@ import { type Readiness, watchReadiness } from './readiness.ts';
 import { type Registry, type Run, runMark } from './registry.ts';
 import { isSocket, makeSocketFolder, openToGroup, removeDeadSocket } from './socket.ts';
 import { CannotStart, environmentFor, type Identity, identify, launch } from './spawn.ts';
+import { openDescriptors, type Stream, streamsOf } from './streams.ts';
 
 /** What an instance needs of the world. */
 export interface World {
@@ -52,8 +53,7 @@ export interface Instance {
   readonly process: ProcessId | undefined;
   /** Epoch ms of the last start. */
   readonly startedMs: number;
-  /** Ids of its output streams. */
-  readonly streams: readonly string[];
+  readonly streams: readonly Stream[];
   dispatch(event: InstanceEvent): void;
   /** Takes a new spec now, for what needs no restart, or with the next start. Without a process both are now. */
   replace(spec: InstanceSpec, when: 'now' | 'next-start'): void;
@@ -67,26 +67,12 @@ export interface Instance {
 
 const groupLookMs = 20;
 
-export const errStream = (id: string): string => `${id}!err`;
-
-/** The log file of a stream, undefined when it keeps none. */
-export function logFileOf(
-  spec: InstanceSpec,
-  which: 'stdout' | 'stderr',
-  folder: string,
-  nameOf: (id: string) => string,
-): string | undefined {
-  const target: OutputSpec | 'stdout' = spec[which];
-  if (target === 'stdout' || target.file === 'none') return undefined;
-  return target.file ?? `${folder}/${nameOf(spec.id)}${which === 'stderr' ? '.err' : ''}.log`;
-}
-
 const exitOf = (code: number | null, signal: NodeJS.Signals | null): Exit => ({
   code,
   signal: signal === null ? null : (constants.signals[signal] ?? 0),
 });
 
-export function createInstance(first: InstanceSpec, world: World, nameOf: (id: string) => string): Instance {
+export function createInstance(first: InstanceSpec, world: World): Instance {
   const { output, registry } = world;
   let spec = first;
   let nextSpec: InstanceSpec | undefined;
@@ -106,28 +92,11 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
   const plain = (): PlainSpec => withoutSecrets(spec, world.secretKey);
   const at = (): number => world.now();
 
-  function streamsOf(): string[] {
-    const out = spec.stdout.file === 'none' ? [] : [spec.id];
-    return spec.stderr === 'stdout' || spec.stderr.file === 'none' ? out : [...out, errStream(spec.id)];
-  }
-
-  const logFiles = (): string[] =>
-    (['stdout', 'stderr'] as const).flatMap((which) => logFileOf(spec, which, world.logFolder, nameOf) ?? []);
+  const streams = (): Stream[] => streamsOf(spec, world.logFolder);
 
   function openStreams(): void {
     const owner = identity?.switches ? { uid: identity.user.uid, gid: identity.gid } : undefined;
-    for (const which of ['stdout', 'stderr'] as const) {
-      const target = spec[which];
-      const file = logFileOf(spec, which, world.logFolder, nameOf);
-      if (target === 'stdout' || file === undefined) continue;
-      output.open({
-        id: which === 'stdout' ? spec.id : errStream(spec.id),
-        file,
-        maxBytes: target.maxBytes,
-        keep: target.keep,
-        ...(owner && { owner }),
-      });
-    }
+    for (const stream of streams()) output.open({ ...stream, ...(owner && { owner }) });
   }
 
   function dispatch(event: InstanceEvent): void {
@@ -219,7 +188,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
       openStreams();
       if (ownSocket() !== undefined) makeSocketFolder(ownSocket() as string, identity, world.socketGroup);
       remember();
-      begin = new Map(logFiles().map((file) => [file, output.place(file, { lines: 0 })]));
+      begin = new Map(streams().map(({ file }) => [file, output.place(file, { lines: 0 })]));
       startWhenFree();
     } catch (error) {
       failed(error as Error);
@@ -257,28 +226,14 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
     return own;
   }
 
-  function descriptors(): { stdout: number | 'ignore'; stderr: number | 'ignore' } {
-    const stdout = spec.stdout.file === 'none' ? 'ignore' : output.writer(spec.id);
-    if (spec.stderr === 'stdout') return { stdout, stderr: stdout };
-    return { stdout, stderr: spec.stderr.file === 'none' ? 'ignore' : output.writer(errStream(spec.id)) };
-  }
-
   function startProcess(): void {
     const who = identity ?? identify(spec);
-    const { stdout, stderr } = descriptors();
+    const descriptors = openDescriptors(output, spec, world.logFolder);
     try {
-      follow(
-        launch({
-          spec,
-          identity: who,
-          env: environmentFor(spec, who, marks(who)),
-          stdout,
-          stderr,
-          capabilities: world.capabilitiesOf(spec.service),
-        }),
-      );
+      const env = environmentFor(spec, who, marks(who));
+      follow(launch({ spec, identity: who, env, ...descriptors, capabilities: world.capabilitiesOf(spec.service) }));
     } finally {
-      for (const fd of new Set([stdout, stderr])) if (fd !== 'ignore') closeSync(fd);
+      descriptors.close();
     }
   }
 
@@ -347,7 +302,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
       return startedMs;
     },
     get streams() {
-      return streamsOf();
+      return streams();
     },
     dispatch,
     replace(next, when) {
@@ -355,13 +310,14 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
         nextSpec = next;
         return;
       }
-      const before = streamsOf();
+      const before = streams();
       spec = next;
       nextSpec = undefined;
       identity = undefined;
       if (state.pid === undefined) return;
       openStreams();
-      for (const id of before) if (!streamsOf().includes(id)) output.close(id);
+      const kept = new Set(streams().map(({ id }) => id));
+      for (const { id } of before) if (!kept.has(id)) output.close(id);
       remember();
     },
     adopt(run) {
@@ -392,7 +348,7 @@ export function createInstance(first: InstanceSpec, world: World, nameOf: (id: s
       unprobe();
       for (const timer of timers.values()) clearTimeout(timer);
       output.unlisten(spec.id);
-      if (closeStreams) for (const id of streamsOf()) output.close(id);
+      if (closeStreams) for (const { id } of streams()) output.close(id);
     },
   };
   return instance;

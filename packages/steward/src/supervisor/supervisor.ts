@@ -9,12 +9,13 @@ import type { FactType } from '@steward/sdk/contract/facts';
 import type { Address, InstanceSpec, SignalName } from '../config/model.ts';
 import { type Change, type PlainSpec, planChanges, withoutSecrets } from '../config/plan.ts';
 import { groupUsage, isAlive, type ProcessId, type Usage } from '../kernel/process-table.ts';
-import { createOutput, type ExitStatus, fileNameOf, type Output } from '../output/output.ts';
+import { createOutput, type ExitStatus, type Output } from '../output/output.ts';
 import type { Store } from '../store/store.ts';
-import { createInstance, type Instance, logFileOf, type World } from './instance.ts';
+import { createInstance, type Instance, type World } from './instance.ts';
 import type { InstanceState } from './machine.ts';
 import { startOrder, stopWaves } from './order.ts';
 import { createRegistry } from './registry.ts';
+import { instanceOf, type Stream } from './streams.ts';
 
 export { tryStart } from './spawn.ts';
 export { findUser, type User } from './user.ts';
@@ -46,7 +47,7 @@ export interface InstanceView {
   /** Services it still waits for before its first start. */
   readonly waitsFor: readonly string[];
   /** Its output streams: stdout first. */
-  readonly streams: readonly { readonly id: string; readonly name: 'stdout' | 'stderr'; readonly file: string }[];
+  readonly streams: readonly Stream[];
 }
 
 export interface Supervisor {
@@ -109,7 +110,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     },
   });
 
-  const instanceOfStream = (stream: string): Instance | undefined => instances.get(stream.endsWith('!err') ? stream.slice(0, -4) : stream);
+  const instanceOfStream = (stream: string): Instance | undefined => instances.get(instanceOf(stream));
 
   const world: World = {
     output,
@@ -202,7 +203,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       // It is on its way out and wanted back.
       leaving.delete(spec.id);
       present.replace(spec, 'next-start');
-    } else instances.set(spec.id, createInstance(spec, world, fileNameOf));
+    } else instances.set(spec.id, createInstance(spec, world));
     if (spec.autostart && !registry.stoppedByHand.has(spec.id)) held.add(spec.id);
   }
 
@@ -245,10 +246,6 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
 
   function viewOf(instance: Instance): InstanceView {
     const { spec, state, startedMs } = instance;
-    const streams = (['stdout', 'stderr'] as const).flatMap((name) => {
-      const file = logFileOf(spec, name, options.logFolder, fileNameOf);
-      return file === undefined ? [] : [{ id: name === 'stdout' ? spec.id : `${spec.id}!err`, name, file }];
-    });
     return {
       spec,
       state,
@@ -256,7 +253,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       startedMs: state.pid === undefined ? undefined : startedMs,
       stoppedByHand: registry.stoppedByHand.has(spec.id),
       waitsFor: held.has(spec.id) ? missing(instance) : [],
-      streams: streams.filter(({ id }) => instance.streams.includes(id)),
+      streams: instance.streams,
     };
   }
 
@@ -265,7 +262,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     recover() {
       const runs = registry.recover();
       for (const run of runs) {
-        const instance = createInstance(run.spec, world, fileNameOf);
+        const instance = createInstance(run.spec, world);
         instances.set(run.id, instance);
         if (run.process !== undefined) adopted.set(run.id, run.process);
         instance.adopt(run);

@@ -26,7 +26,7 @@ export function openIndex(folder: string, inode: number, fresh: boolean): IndexW
   let last = 0;
   return {
     mark(offset, timeMs) {
-      if (timeMs - last < 1) return;
+      if (Math.abs(timeMs - last) < 1) return; // a clock may also be set back
       last = timeMs;
       record.writeDoubleLE(offset, 0);
       record.writeDoubleLE(timeMs, 8);

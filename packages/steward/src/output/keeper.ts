@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import {
   createPoller,
   EAGAIN,
+  ESRCH,
   growPipe,
   lockFile,
   makePipe,
@@ -174,12 +175,14 @@ function drain(stream: Stream): number {
   }
 }
 
+/** A kernel or container without pidfds tells nothing here; the daemon looks for itself every two seconds then. */
 function watchProcess(pid: number, start: number): void {
   const pidfd = openProcess(pid);
-  if (pidfd < 0 || startTimeOf(pid) !== start) {
+  if (pidfd === -ESRCH || startTimeOf(pid) !== start) {
     if (pidfd >= 0) closeSync(pidfd);
     return tell({ died: { pid, start, status: statusOfZombie({ pid, start }) } });
   }
+  if (pidfd < 0) return;
   watched.set(pidfd, { pid, start, pidfd, diedAtMs: 0 });
   poller.add(pidfd);
 }

@@ -180,6 +180,27 @@ test('a log that is moved, deleted or truncated from outside is written on', asy
   assert.equal(readFileSync(file, 'utf8'), 'fourth\n');
 });
 
+test('after a truncation the times of new lines are right again', async () => {
+  const folder = newFolder();
+  const output = start(folder);
+  const file = join(folder, 't.log');
+  output.open({ id: 't', file, maxBytes: 0, keep: 0 });
+  await output.settle();
+  await ended(run(output, 't', 'echo a long first line; sleep 0.05; echo second'));
+  await output.settle();
+  truncateSync(file, 0);
+  const before = Date.now();
+  await ended(run(output, 't', 'echo x; sleep 0.05; echo y'));
+  await output.settle();
+  const { lines } = output.read(file, undefined, true);
+  assert.deepEqual(
+    lines.map(({ text }) => text),
+    ['x', 'y'],
+  );
+  const [x, y] = lines.map(({ timeMs }) => timeMs) as [number, number];
+  assert.ok(x >= before && y >= x + 40, `${before} ${x} ${y}`);
+});
+
 test('the death of a stranger is told with its exit code or signal', async () => {
   const folder = newFolder();
   const deaths: [number, ExitStatus][] = [];

@@ -95,7 +95,12 @@ export function openSink(first: SinkSpec, indexFolder: string, scratch: Scratch)
 
   /** Follows what others did to the file: its true size always, its name once a second. */
   function follow(nowMs: number): void {
-    size = fstatSync(fd).size;
+    const now = fstatSync(fd).size;
+    if (now < size) {
+      index.close(); // somebody emptied the file: offsets begin again
+      index = openIndex(indexFolder, inode, true);
+    }
+    size = now;
     if (nowMs - lookedAt < 1000) return;
     lookedAt = nowMs;
     if (statSync(spec.file, { throwIfNoEntry: false })?.ino === inode) return;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { freePort, get, isRunning, kill, newPlace, type Place, until } from './harness.ts';
@@ -174,6 +175,21 @@ test('the death of an adopted service is seen at once, with its exit code, and i
     await place.ok('events'),
     tells ? /a instance\.exited {2}exited with code 7/ : /a instance\.exited {2}ended while no Steward watched/,
   );
+});
+
+test('a service that is on no record, since the disk was full, gets no second copy', async (t) => {
+  const place = newPlace(t);
+  place.write('steward.yaml', 'services:\n  a: {run: sleep 1000}\n  b: {run: sleep 1000}\n');
+  await place.ok('up', '-d');
+  const [a, b] = [await place.instance('a'), await place.instance('b')];
+  kill(await place.daemonPid());
+  const db = new DatabaseSync(join(place.state, 'state.db'));
+  db.exec("delete from instance where id = 'a'");
+  db.close();
+  assert.match(await place.ok('up', '-d'), /~ a restarts\n {4}it runs and is on no record: .*\n {2}1 stays untouched: b/);
+  assert.ok(!isRunning(a.pid as number));
+  assert.equal((await place.instance('b')).pid, b.pid);
+  assert.equal((await place.instance('a')).state, 'RUNNING');
 });
 
 test('a killed gateway worker comes back, and the other serves on', async (t) => {

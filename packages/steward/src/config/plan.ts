@@ -28,6 +28,9 @@ export function withoutSecrets(spec: InstanceSpec, key: string): PlainSpec {
   return { ...spec, env };
 }
 
+/** The command of a process of which nothing is known but that it is ours. */
+export const notOnRecord = '(not on record)';
+
 /** The fields a running process cannot take over. */
 const atStart: readonly (keyof InstanceSpec)[] = [
   'command',
@@ -82,6 +85,8 @@ function reasonsFor(before: InstanceSpec, after: InstanceSpec, fields: readonly 
 
 function compare(before: InstanceSpec, after: InstanceSpec): Change {
   const { id } = after;
+  if (before.command[0] === notOnRecord)
+    return { kind: 'restart', id, reasons: ['it runs and is on no record: the state file could not be written when it started'] };
   const hard = reasonsFor(before, after, atStart);
   if (rewired(before, after)) hard.push('its output goes elsewhere');
   const all = [...new Set([...Object.keys(before), ...Object.keys(after)])] as (keyof InstanceSpec)[];

@@ -54,6 +54,9 @@ export function environmentOf(pid: number, name: string): string | undefined {
   }
 }
 
+/** Whether a process leads its process group, as all that Steward starts do and most of their children do not. */
+export const isLeader = (pid: number): boolean => Number(statFields(pid)?.[2]) === pid;
+
 /** All pids of this moment. */
 export function livingPids(): number[] {
   return readdirSync('/proc')

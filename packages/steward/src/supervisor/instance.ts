@@ -4,7 +4,6 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { FactType } from '@steward/sdk/contract/facts';
@@ -23,7 +22,7 @@ import {
   type TimerName,
 } from './machine.ts';
 import { type Readiness, watchReadiness } from './readiness.ts';
-import { type Registry, type Run, runMark } from './registry.ts';
+import { instanceMark, type Registry, type Run, runMark } from './registry.ts';
 import { isSocket, makeSocketFolder, openToGroup, removeDeadSocket } from './socket.ts';
 import { CannotStart, environmentFor, type Identity, identify, launch } from './spawn.ts';
 import { openDescriptors, type Stream, streamsOf } from './streams.ts';
@@ -181,7 +180,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
       identity = undefined;
     }
     process_ = undefined;
-    runId = randomUUID();
+    runId = registry.newRunId();
     startedMs = world.wallClock();
     try {
       identity ??= identify(spec);
@@ -220,7 +219,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
   }
 
   function marks(who: Identity): Record<string, string> {
-    const own: Record<string, string> = { [runMark]: runId, STEWARD_SERVICE: spec.service, STEWARD_INSTANCE: spec.id };
+    const own: Record<string, string> = { [runMark]: runId, STEWARD_SERVICE: spec.service, [instanceMark]: spec.id };
     if (spec.ready?.kind === 'notify')
       own.NOTIFY_SOCKET = output.listen(spec.id, who.switches ? { uid: who.user.uid, gid: who.gid } : undefined);
     return own;

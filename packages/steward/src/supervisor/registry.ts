@@ -3,13 +3,15 @@
  * A run is written down before its process exists, so a kill between the two leaves a process that can be found by the
  * run id in its environment.
  */
-import type { PlainSpec } from '../config/plan.ts';
-import { bootId, environmentOf, isAlive, livingPids, type ProcessId, startTimeOf } from '../kernel/process-table.ts';
+import { randomUUID } from 'node:crypto';
+import { notOnRecord, type PlainSpec } from '../config/plan.ts';
+import { bootId, environmentOf, isAlive, isLeader, livingPids, type ProcessId, startTimeOf } from '../kernel/process-table.ts';
 import type { Store } from '../store/store.ts';
 import type { Exit } from './machine.ts';
 
 /** The variable by which a process is known again. */
 export const runMark = 'STEWARD_RUN_ID';
+export const instanceMark = 'STEWARD_INSTANCE';
 
 export interface Run {
   readonly id: string;
@@ -28,8 +30,14 @@ export interface Run {
 export interface Registry {
   save(run: Run): void;
   remove(id: string): void;
-  /** The runs of this boot whose process still lives, or that ended as they should. The rest is forgotten. */
-  recover(): Run[];
+  /**
+   * The runs of this boot whose process still lives, or that ended as they should; the rest is forgotten. A process of ours
+   * that is on no record (the state file could not be written) is among them with a spec that says nothing but how to stop
+   * it, unless its instance has another process already: then it is one of `copies`, which nobody wants.
+   */
+  recover(): { readonly runs: Run[]; readonly copies: readonly ProcessId[] };
+  /** A run id of this installation. */
+  newRunId(): string;
   readonly stoppedByHand: ReadonlySet<string>;
   markStopped(id: string, stopped: boolean): void;
 }
@@ -47,21 +55,53 @@ interface Row {
   readonly spec: string;
 }
 
-/** Leaders of a process group that carry a run id, by that id: found once for all rows that need it. */
-function findMarked(): Map<string, ProcessId> {
-  const found = new Map<string, ProcessId>();
+interface Marked extends ProcessId {
+  /** The instance its environment names. */
+  readonly id: string;
+}
+
+/** The first process of each run that carries a run id of this installation, by that id. */
+function findMarked(home: string): Map<string, Marked> {
+  const found = new Map<string, Marked>();
   for (const pid of livingPids()) {
     const mark = environmentOf(pid, runMark);
-    const start = mark === undefined ? undefined : startTimeOf(pid);
-    if (mark === undefined || start === undefined) continue;
+    const start = mark?.startsWith(`${home}.`) ? startTimeOf(pid) : undefined;
+    if (mark === undefined || start === undefined || !isLeader(pid)) continue;
     const known = found.get(mark);
-    if (known === undefined || start < known.start || (start === known.start && pid < known.pid)) found.set(mark, { pid, start });
+    if (known === undefined || start < known.start) found.set(mark, { pid, start, id: environmentOf(pid, instanceMark) ?? '' });
   }
   return found;
 }
 
-/** `onError` hears of a store that cannot be written; supervision goes on without it. */
-export function createRegistry(store: Store, onError: (error: Error) => void): Registry {
+/** What is known of a process that no record names, because the state file could not be written when it started: how to stop it. */
+function unknownSpec(id: string): PlainSpec {
+  return {
+    id,
+    service: id,
+    group: id,
+    name: id,
+    number: 1,
+    priority: 999,
+    autostart: true,
+    after: [],
+    command: [notOnRecord],
+    cwd: '/',
+    env: {},
+    secretEnv: [],
+    inheritEnv: false,
+    restart: 'never',
+    expectedExitCodes: [],
+    upAfterMs: 0,
+    startRetries: 0,
+    backoff: { kind: 'linear' },
+    stop: { signal: 'TERM', timeoutMs: 10_000, scope: 'group', killScope: 'group' },
+    stdout: { file: 'none', maxBytes: 0, keep: 0 },
+    stderr: 'stdout',
+  };
+}
+
+/** `home` names this installation among others on the machine. `onError` hears of a store that cannot be written; supervision goes on without it. */
+export function createRegistry(store: Store, home: string, onError: (error: Error) => void): Registry {
   const boot = bootId();
   const stoppedByHand = new Set(store.all<{ id: string }>('select id from stopped').map(({ id }) => id));
   const run = (sql: string, ...values: (string | number | null)[]): void => {
@@ -72,8 +112,8 @@ export function createRegistry(store: Store, onError: (error: Error) => void): R
     }
   };
 
-  function processOf(row: Row, marked: () => Map<string, ProcessId>): ProcessId | undefined {
-    if (row.pid === null || row.start === null) return marked().get(row.run_id);
+  function processOf(row: Row, marked: ReadonlyMap<string, Marked>): ProcessId | undefined {
+    if (row.pid === null || row.start === null) return marked.get(row.run_id);
     const process = { pid: row.pid, start: row.start };
     const mark = environmentOf(row.pid, runMark);
     return isAlive(process) && (mark === undefined || mark === '' || mark === row.run_id) ? process : undefined;
@@ -99,8 +139,7 @@ export function createRegistry(store: Store, onError: (error: Error) => void): R
     },
     remove: (id) => run('delete from instance where id = ?', id),
     recover() {
-      let cache: Map<string, ProcessId> | undefined;
-      const marked = (): Map<string, ProcessId> => (cache ??= findMarked());
+      const marked = findMarked(home);
       const rows = store.all<Row>('select * from instance');
       const runs = rows.flatMap((row): Run[] => {
         const { id, run_id: runId, started_ms: startedMs, state, restarts } = row;
@@ -113,8 +152,17 @@ export function createRegistry(store: Store, onError: (error: Error) => void): R
       });
       const alive = new Set(runs.map(({ id }) => id));
       for (const { id } of rows) if (!alive.has(id)) run('delete from instance where id = ?', id);
-      return runs;
+      const recorded = new Set(runs.map(({ runId }) => runId));
+      const strays = [...marked].filter(([mark]) => !recorded.has(mark));
+      for (const [runId, { pid, start, id }] of strays) {
+        if (alive.has(id)) continue;
+        alive.add(id);
+        runs.push({ id, runId, process: { pid, start }, startedMs: Date.now(), state: 'RUNNING', restarts: 0, spec: unknownSpec(id) });
+      }
+      const taken = new Set(runs.map(({ runId }) => runId));
+      return { runs, copies: strays.filter(([mark]) => !taken.has(mark)).map(([, process]) => process) };
     },
+    newRunId: () => `${home}.${randomUUID()}`,
     stoppedByHand,
     markStopped(id, stopped) {
       if (stopped === stoppedByHand.has(id)) return;

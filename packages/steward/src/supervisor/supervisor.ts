@@ -5,6 +5,7 @@
  *   recover() → processes of an earlier daemon are taken over         apply(specs) → Change[] done, in order
  *   start / stop / restart / signal by id                             onChange → endpoints of ready instances moved
  */
+import { createHash } from 'node:crypto';
 import type { FactType } from '@steward/sdk/contract/facts';
 import type { Address, InstanceSpec, SignalName } from '../config/model.ts';
 import { type Change, type PlainSpec, planChanges, withoutSecrets } from '../config/plan.ts';
@@ -78,11 +79,20 @@ export interface Supervisor {
 /** How often processes that are not our children are looked at, should the keeper have missed one. */
 const lookAfterMs = 2000;
 
+/** A name for this installation that tells nothing of its key. */
+const homeOf = (key: string): string => createHash('sha256').update(`home ${key}`).digest('hex').slice(0, 12);
+
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {} // gone by itself
+}
+
 const isDown = (phase: InstanceState['phase']): boolean => phase === 'STOPPED' || phase === 'EXITED' || phase === 'FATAL';
 
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { record, secretKey } = options;
-  const registry = createRegistry(options.store, options.onStoreError);
+  const registry = createRegistry(options.store, homeOf(secretKey), options.onStoreError);
   const instances = new Map<string, Instance>();
   /** Started by an apply or at boot, still waiting for what they need. */
   const held = new Set<string>();
@@ -260,7 +270,11 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   return {
     output,
     recover() {
-      const runs = registry.recover();
+      const { runs, copies } = registry.recover();
+      for (const { pid } of copies) {
+        record('instance.killed', String(pid), 'a second copy that no record names: gets KILL', { pid });
+        endGroup(pid);
+      }
       for (const run of runs) {
         const instance = createInstance(run.spec, world);
         instances.set(run.id, instance);

@@ -59,6 +59,14 @@ function linesOf(place: Place, name: string): string[] {
     .flatMap((file) => readFileSync(join(folder, file), 'utf8').split('\n').filter(Boolean));
 }
 
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
 const server = `import http.server, sys
 class H(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -118,6 +126,41 @@ sites:
   assert.ok(lines.length > 10_000, `${lines.length} lines`);
   const wrong = lines.findIndex((line, index) => line !== String(index + 1));
   assert.equal(wrong, -1, `line ${wrong + 1} is "${lines[wrong]}" after "${lines[wrong - 1]}"`);
+});
+
+test('keeper, gateway workers and daemon, killed again and again, lose no line and no process', async (t) => {
+  const place = newPlace(t);
+  const site = await freePort();
+  place.write('writer.py', writer);
+  place.write(
+    'steward.yaml',
+    `services:
+  writer: {run: python3 writer.py, stdout: {maxSize: 100KB, keep: 1000}}
+gateway: {workers: 2}
+sites:
+  - {listen: ["127.0.0.1:${site}"], routes: [{respond: here}]}
+`,
+  );
+  await place.ok('up', '-d');
+  const { pid } = await place.instance('writer');
+  const ours = (part: string): number[] => place.processes().filter((one) => commandOf(one).includes(part));
+  for (let n = 0; n < 8; n++) {
+    for (const victim of ours('keeper.ts')) kill(victim);
+    if (n % 2 === 0) for (const victim of ours('main.ts').filter((one) => commandOf(one).includes('daemon'))) kill(victim);
+    if (n % 3 === 0) for (const victim of ours('worker.ts').slice(0, 1)) kill(victim);
+    await wait(Math.random() * 400);
+    await place.ok('up', '-d');
+  }
+  await until('the gateway is whole again', async () => (await place.ps()).every(({ state }) => state === 'RUNNING'));
+  assert.equal((await get(`http://127.0.0.1:${site}/`)).body, 'here');
+  assert.equal((await place.instance('writer')).pid, pid);
+  await place.ok('stop', 'writer');
+  const lines = linesOf(place, 'writer');
+  assert.ok(lines.length > 2000, `${lines.length} lines`);
+  assert.equal(
+    lines.findIndex((line, index) => line !== String(index + 1)),
+    -1,
+  );
 });
 
 test('services go on while no daemon runs, however much they write', async (t) => {

@@ -2,9 +2,9 @@
  * The configuration after reading: defaults filled in, templates replaced, paths absolute, units as numbers. Plain data;
  * the rooms below take their part of it and need no other source.
  */
-import type { signalNames } from './sections/service.ts';
+import type { SignalName } from './signals.ts';
 
-export type SignalName = (typeof signalNames)[number];
+export type { SignalName };
 
 export interface Config {
   readonly name: string;

@@ -1,8 +1,7 @@
 /** What the operations on instances do. */
 import type { InstanceInfo } from '@steward/sdk/contract/instances';
-import type { SignalName } from '../../config/model.ts';
 import { didYouMean } from '../../config/near.ts';
-import { signalNames } from '../../config/sections/service.ts';
+import { findSignal, type SignalName, signalNames } from '../../config/signals.ts';
 import { StewardError } from '../../errors.ts';
 import type { Usage } from '../../kernel/process-table.ts';
 import type { InstanceView, Supervisor } from '../../supervisor/supervisor.ts';
@@ -68,29 +67,12 @@ function lastLine(supervisor: Supervisor, view: InstanceView): { lastLine?: stri
 
 /** `TERM`, `SIGTERM` or `15`. @throws StewardError for anything else. */
 export function parseSignal(text: string): SignalName {
-  const name = text.toUpperCase().replace(/^SIG/, '');
-  const numbered: Readonly<Record<string, SignalName>> = {
-    1: 'HUP',
-    2: 'INT',
-    3: 'QUIT',
-    6: 'ABRT',
-    9: 'KILL',
-    10: 'USR1',
-    12: 'USR2',
-    13: 'PIPE',
-    14: 'ALRM',
-    15: 'TERM',
-    18: 'CONT',
-    19: 'STOP',
-    28: 'WINCH',
-  };
-  const found = signalNames.find((known) => known === name) ?? numbered[name];
-  if (found === undefined)
-    throw new StewardError('api/unknown-signal', `there is no signal "${text}"`, {
-      status: 400,
-      hint: `Use one of: ${signalNames.join(', ')}.${didYouMean(name, signalNames)}`,
-    });
-  return found;
+  const found = findSignal(text);
+  if (found !== undefined) return found;
+  throw new StewardError('api/unknown-signal', `there is no signal "${text}"`, {
+    status: 400,
+    hint: `Use one of: ${signalNames.join(', ')}.${didYouMean(text.toUpperCase().replace(/^SIG/, ''), signalNames)}`,
+  });
 }
 
 export function instanceHandlers({

@@ -1,24 +1,7 @@
 /** The `services:` section: a program to keep running, and everything that decides how. */
 import { type Static, Type } from 'typebox';
+import { signalNames } from '../signals.ts';
 import { closed, duration, size, words } from './vocabulary.ts';
-
-export const signalNames = [
-  'HUP',
-  'INT',
-  'QUIT',
-  'KILL',
-  'USR1',
-  'USR2',
-  'TERM',
-  'CONT',
-  'STOP',
-  'ABRT',
-  'ALRM',
-  'PIPE',
-  'WINCH',
-  'TTIN',
-  'TTOU',
-] as const;
 
 const readyShape = closed(
   {

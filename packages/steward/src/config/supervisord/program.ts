@@ -136,19 +136,12 @@ function stopOf(context: Context, values: SimpleValues): ServiceSource['stop'] {
   };
 }
 
-/** The place in the order of starting; all numbers order alike, but very large ones do not fit. */
+/** The place in the order of starting: the group's, for a program in one. */
 function priorityOf(context: Context, own: number, membership: Membership | undefined, pointer: string): number {
-  const { document, section, report } = context;
-  const option = optionOf(document, section, 'priority');
-  const at = membership?.at ?? (option === undefined ? section.at : valuePlace(option));
-  if (membership !== undefined || option !== undefined) report.origins.set(`${pointer}/priority`, at);
-  const priority = membership?.priority ?? own;
-  const fitting = Math.max(-100_000, Math.min(100_000, priority));
-  if (fitting !== priority) {
-    const message = `[${section.name}] priority: ${priority} becomes ${fitting}`;
-    say(report, 'warning', 'config/out-of-range', at, message, 'Write a number from -100000 to 100000.');
-  }
-  return fitting;
+  const option = optionOf(context.document, context.section, 'priority');
+  const at = membership?.at ?? (option === undefined ? context.section.at : valuePlace(option));
+  if (membership !== undefined || option !== undefined) context.report.origins.set(`${pointer}/priority`, at);
+  return membership?.priority ?? own;
 }
 
 function copiesOf(context: Context, values: SimpleValues, processName: Filled): Partial<ServiceSource> {

@@ -1,7 +1,6 @@
 /** What the text of one option amounts to: numbers, sizes, signals and the like, by the rules of supervisord's datatypes.py. */
-import type { SignalName } from '../model.ts';
 import { nearest } from '../near.ts';
-import { signalNames } from '../sections/service.ts';
+import { findSignal, type SignalName, signalNames } from '../signals.ts';
 import type { SupervisordCode } from './codes.ts';
 import { parseInteger, strip } from './python-text.ts';
 
@@ -63,60 +62,14 @@ export const parseMask: Parse<number> = (text) => {
   return value < 0 || value > 0o777 ? { code: 'config/out-of-range', message: `the mask "${text}" is out of range`, hint } : { value };
 };
 
-/** Numbers that Linux gives to the signals Steward sends. */
-const signalNumbers: Readonly<Record<SignalName, number>> = {
-  HUP: 1,
-  INT: 2,
-  QUIT: 3,
-  ABRT: 6,
-  KILL: 9,
-  USR1: 10,
-  USR2: 12,
-  PIPE: 13,
-  ALRM: 14,
-  TERM: 15,
-  CONT: 18,
-  STOP: 19,
-  TTIN: 21,
-  TTOU: 22,
-  WINCH: 28,
-};
-
-/** Signals that supervisord takes and Steward does not send, with their numbers. */
-const otherSignals: Readonly<Record<string, number>> = {
-  ILL: 4,
-  TRAP: 5,
-  BUS: 7,
-  FPE: 8,
-  SEGV: 11,
-  STKFLT: 16,
-  CHLD: 17,
-  CLD: 17,
-  TSTP: 20,
-  URG: 23,
-  XCPU: 24,
-  XFSZ: 25,
-  VTALRM: 26,
-  PROF: 27,
-  IO: 29,
-  POLL: 29,
-  PWR: 30,
-  SYS: 31,
-  RTMIN: 34,
-  RTMAX: 64,
-};
-
 /** A signal by name, with or without SIG, in any case, or by its number on Linux. */
 export const parseSignal: Parse<SignalName> = (text) => {
-  const number = parseInteger(text);
-  const asked = strip(text).toUpperCase().replace(/^SIG/, '');
-  const name = asked === 'IOT' ? 'ABRT' : asked;
-  const known = signalNames.find((each) => each === name || (number !== undefined && signalNumbers[each] === number));
-  if (known !== undefined) return { value: known };
-  const hint = `Use one of: ${signalNames.join(', ')}.${didYouMean(nearest(name, signalNames))}`;
-  const other = Object.keys(otherSignals).find((each) => each === name || otherSignals[each] === number);
-  if (other !== undefined) return { code: 'config/unknown-signal', message: `Steward does not stop programs by the signal ${other}`, hint };
-  return { code: 'config/unknown-signal', message: `"${text}" is not a signal`, hint };
+  const value = findSignal(String(parseInteger(text) ?? strip(text)));
+  if (value !== undefined) return { value };
+  const hint = `Use one of: ${signalNames.join(', ')}.${didYouMean(nearest(strip(text).toUpperCase().replace(/^SIG/, ''), signalNames))}`;
+  const isRealTime = /^(SIG)?RTM(IN|AX)$|^(34|64)$/i.test(strip(text));
+  const message = isRealTime ? 'Steward does not stop programs by real-time signals' : `"${text}" is not a signal`;
+  return { code: 'config/unknown-signal', message, hint };
 };
 
 /** Exit codes with commas between; nothing is the empty list. */

@@ -60,6 +60,9 @@ const emptyConfig: Config = {
   gateway: { headerTimeoutMs: 60_000, idleTimeoutMs: 75_000, accessLog: true },
 };
 
+/** A full disk makes every write fail: it is told once in a while. */
+const storeErrorEveryMs = 60_000;
+
 /** What the gateway serves by, as a text to compare with. */
 const gatewayPart = ({ sites, gateway }: Config): string => JSON.stringify([sites, gateway]);
 
@@ -96,7 +99,12 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   const store = openStore(state.database);
   const saved = settings(store);
   const secretKey = secretKeyIn(state);
-  const onStoreError = (error: Error): void => log('error', `state.db cannot be written: ${error.message}; supervision goes on`);
+  let storeErrorAt = Number.NEGATIVE_INFINITY;
+  const onStoreError = (error: Error): void => {
+    if (performance.now() - storeErrorAt < storeErrorEveryMs) return;
+    storeErrorAt = performance.now();
+    log('error', `state.db cannot be written: ${error.message}; supervision goes on`);
+  };
   const journal = createJournal(store, () => Date.now(), onStoreError);
   const growth = createBell();
   const startedAt = new Date();

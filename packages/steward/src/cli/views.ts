@@ -2,7 +2,7 @@
 import type { Fact } from '@steward/sdk/contract/facts';
 import type { InstanceInfo, LogLine } from '@steward/sdk/contract/instances';
 import type { Plan } from '@steward/sdk/contract/system';
-import { harmless, harmlessInColor } from '../config/terminal.ts';
+import { harmless, harmlessInColor, widthOf } from '../config/terminal.ts';
 import { type Color, type Column, clock, megabytes, paint, table, uptime } from './print.ts';
 
 const stateColors: Readonly<Record<InstanceInfo['state'], Color>> = {
@@ -41,11 +41,13 @@ function colorOf(name: string): Color {
   return nameColors[sum % nameColors.length] as Color;
 }
 
+const padded = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - widthOf(text)));
+
 /** `14:03:22.120 web_1 | text`; stderr has `!` for `|`. */
 export function logLine({ instance, stream, at, text }: LogLine, width: number, now: Date, colored: boolean): string {
   const time = at === null ? '' : `${paint(clock(at, now), 'dim', colored)} `;
   const bar = stream === 'stderr' ? paint('!', 'red', colored) : paint('|', 'dim', colored);
-  return `${time}${paint(harmless(instance).padEnd(width), colorOf(instance), colored)} ${bar} ${colored ? harmlessInColor(text) : text}`;
+  return `${time}${paint(padded(harmless(instance), width), colorOf(instance), colored)} ${bar} ${colored ? harmlessInColor(text) : text}`;
 }
 
 const factColor = (type: Fact['type']): Color =>

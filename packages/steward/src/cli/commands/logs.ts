@@ -1,4 +1,5 @@
 /** logs, events: what was said and what happened. */
+import { widthOf } from '../../config/terminal.ts';
 import { parseDuration } from '../../config/units.ts';
 import { StewardError } from '../../errors.ts';
 import { type Call, type Command, jsonOption } from '../command.ts';
@@ -9,7 +10,7 @@ export function createLinePrinter({ io, values }: Pick<Call, 'io' | 'values'>): 
   let width = 8;
   return (line) => {
     if (values.json) return io.out(JSON.stringify(line));
-    width = Math.min(30, Math.max(width, line.instance.length));
+    width = Math.min(30, Math.max(width, widthOf(line.instance)));
     io.out(logLine(line, width, new Date(), io.isTerminal));
   };
 }

@@ -38,6 +38,8 @@ export function readYaml({ file, text }: Source): YamlReading {
   const origins = new Map<string, Position>();
   const visit = (node: Node | null | undefined, pointer: string): void => {
     if (node?.range) origins.set(pointer, place(node.range));
+    // 0o27 is how YAML writes a file mode: as a number it would no longer say so.
+    if (isScalar(node) && node.format === 'OCT') node.value = Number(node.value).toString(8);
     if (isMap(node)) for (const pair of node.items) visitPair(pair as Pair<Node, Node>, pointer);
     else if (isSeq(node)) node.items.forEach((item, index) => void visit(item as Node, pointer + pointerStep(index)));
     else if (isAlias(node)) return;

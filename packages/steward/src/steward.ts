@@ -57,7 +57,7 @@ const emptyConfig: Config = {
   name: '',
   instances: [],
   sites: [],
-  gateway: { headerTimeoutMs: 60_000, idleTimeoutMs: 75_000, accessLog: true },
+  gateway: { headerTimeoutMs: 60_000, stallTimeoutMs: 60_000, idleTimeoutMs: 75_000, accessLog: true },
 };
 
 /** A full disk makes every write fail: it is told once in a while. */

@@ -99,6 +99,8 @@ export interface GatewaySpec {
   readonly workers?: number;
   readonly user?: string;
   readonly headerTimeoutMs: number;
+  /** Silence of a client that owes more of its body, or takes nothing of its answer. */
+  readonly stallTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly accessLog: boolean;
 }

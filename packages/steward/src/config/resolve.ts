@@ -288,6 +288,7 @@ function gatewayOf(pairs: readonly { reading: Reading; scope: Scope }[]): Gatewa
     ...(given.workers !== undefined && { workers: given.workers }),
     ...(given.user !== undefined && { user: given.user }),
     headerTimeoutMs: parseDuration(given.headerTimeout ?? '') ?? 60_000,
+    stallTimeoutMs: parseDuration(given.stallTimeout ?? '') ?? 60_000,
     idleTimeoutMs: parseDuration(given.idleTimeout ?? '') ?? 75_000,
     accessLog: given.accessLog ?? true,
   };

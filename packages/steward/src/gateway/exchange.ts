@@ -14,6 +14,10 @@ export interface Port {
   readonly tls: boolean;
   /** Set when it is being closed: each answer then ends its connection. */
   closing: boolean;
+  /** Silence of a client in the middle of a message, after which it is given up. Follows the table. */
+  stallMs: number;
+  /** Hears of such silence: a client that takes no byte of its answer is cut off, one that only waits for us is not. */
+  readonly onQuiet: (socket: Socket) => void;
 }
 
 /** Who wants to know that an exchange is over. */
@@ -22,16 +26,7 @@ export type OnClose = (exchange: Exchange) => void;
 /** The rest of a refused upload is read this long, so that the client gets to see the answer instead of a reset. */
 const lingerMs = 5_000;
 
-/** Nothing is sent or received for this long in the middle of a message: the client is gone. nginx has the same 60 s. */
-export const stallMs = 60_000;
-
 const ignore = (): void => {};
-
-/** A client that takes no byte of its answer for `stallMs` is cut off; one that only waits for us is not. */
-function onQuiet(socket: Socket): void {
-  if (socket.writableLength > 0) socket.destroy();
-  else socket.setTimeout(stallMs);
-}
 
 const plainAddress = (address: string): string => (address.startsWith('::ffff:') ? address.slice(7) : address);
 
@@ -66,7 +61,7 @@ export class Exchange implements HeaderSource {
     this.#onClose = onClose;
     this.#awaitsContinue = awaitsContinue;
     res.on('error', ignore);
-    res.on('timeout', onQuiet);
+    res.on('timeout', port.onQuiet);
     res.on('close', () => this.close());
   }
 

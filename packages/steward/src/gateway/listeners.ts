@@ -13,7 +13,7 @@ import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import type { Problem } from '../config/problem.ts';
 import type { GatewayErrorCode } from './errors.ts';
-import { type Exchange, type Port, stallMs } from './exchange.ts';
+import type { Exchange, Port } from './exchange.ts';
 import { type CompiledListener, type CompiledTable, matchSite } from './match.ts';
 import { statusText } from './pages.ts';
 import { maxHeaders, type Serve } from './serve.ts';
@@ -113,7 +113,14 @@ export function createListeners(serve: Serve, log: (line: string) => void, onCha
 }
 
 function createPort(entry: ListenerEntry, serve: Serve): OpenPort {
-  const port: Port = { name: listenerName(entry), number: entry.port, tls: entry.tls, closing: false };
+  const port: Port = {
+    name: listenerName(entry),
+    number: entry.port,
+    tls: entry.tls,
+    closing: false,
+    stallMs: 0,
+    onQuiet: (socket) => void (socket.writableLength > 0 ? socket.destroy() : socket.setTimeout(port.stallMs)),
+  };
   const contexts: Contexts | undefined = entry.tls ? new Map() : undefined;
   const options: http.ServerOptions = {
     maxHeaderSize: maxHeaderBytes,
@@ -133,7 +140,6 @@ function createPort(entry: ListenerEntry, serve: Serve): OpenPort {
         });
   // One more than is taken, so that too many can be told from just enough.
   server.maxHeadersCount = maxHeaders + 1;
-  server.timeout = stallMs;
   server.on('request', (req, res) => serve.request(req, res, port, false));
   server.on('checkContinue', (req, res) => serve.request(req, res, port, true));
   server.on('checkExpectation', (req, res) => serve.request(req, res, port, false));
@@ -184,7 +190,9 @@ function refuse(socket: Duplex, status: number): void {
   setTimeout(() => socket.destroy(), 500).unref();
 }
 
-function applyLimits({ server }: OpenPort, { table }: CompiledTable): void {
+function applyLimits({ server, port }: OpenPort, { table }: CompiledTable): void {
+  port.stallMs = table.stallTimeoutMs;
+  server.timeout = table.stallTimeoutMs;
   server.headersTimeout = table.headerTimeoutMs;
   server.keepAliveTimeout = table.idleTimeoutMs;
 }

@@ -5,7 +5,6 @@
  */
 import { Readable } from 'node:stream';
 import type { Exchange } from './exchange.ts';
-import { stallMs } from './exchange.ts';
 
 /** Status to answer with when the body cannot be taken: too large (413), or the client stopped sending (408). */
 export type BodyFault = 413 | 408;
@@ -60,7 +59,7 @@ export class RequestBody extends Readable {
 
   /** Silence counts only while we wait for the client, not while the upstream is slow to read. */
   readonly #onQuiet = (): void => {
-    if (this.#exchange.req.isPaused()) this.#exchange.req.socket.setTimeout(stallMs);
+    if (this.#exchange.req.isPaused()) this.#exchange.req.socket.setTimeout(this.#exchange.port.stallMs);
     else this.#fail(408);
   };
 

@@ -29,6 +29,7 @@ export interface RouteTable {
   readonly upstreams: Readonly<Record<string, UpstreamEntry>>;
   readonly certificates: Readonly<Record<string, Certificate>>;
   readonly headerTimeoutMs: number;
+  readonly stallTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly accessLog: boolean;
 }
@@ -130,6 +131,7 @@ export function buildTable(
     upstreams: upstreams.entries,
     certificates: Object.fromEntries(certificates),
     headerTimeoutMs: gateway.headerTimeoutMs,
+    stallTimeoutMs: gateway.stallTimeoutMs,
     idleTimeoutMs: gateway.idleTimeoutMs,
     accessLog: gateway.accessLog,
   };

@@ -12,7 +12,7 @@ import type { Problem } from '../config/problem.ts';
 import { createGateway, type Gateway } from './gateway.ts';
 import { buildTable, type Certificate, type RouteTable } from './table.ts';
 
-export const gatewaySpec: GatewaySpec = { headerTimeoutMs: 60_000, idleTimeoutMs: 75_000, accessLog: true };
+export const gatewaySpec: GatewaySpec = { headerTimeoutMs: 60_000, stallTimeoutMs: 60_000, idleTimeoutMs: 75_000, accessLog: true };
 
 /** Looks until `condition` gives something other than undefined or false; fails loudly after 20 s. */
 export async function until<T>(what: string, condition: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {

@@ -15,6 +15,7 @@ import {
   canConnect,
   filesIn,
   freePort,
+  gatewaySpec,
   proxyTo,
   proxyToService,
   readAnswer,
@@ -194,9 +195,31 @@ test('what is no proper request gets its status and the end of the connection', 
 
 test('a connection that sends no whole request in time, or sits idle, is closed', async (t) => {
   const port = await freePort();
-  await startGateway(t, [site(port, [answerWith('ok')])], { gateway: { headerTimeoutMs: 300, idleTimeoutMs: 100, accessLog: false } });
+  await startGateway(t, [site(port, [answerWith('ok')])], { gateway: { ...gatewaySpec, headerTimeoutMs: 300, idleTimeoutMs: 100 } });
   assert.match(await askRaw(port, 'GET / HTTP/1.1\r\nHost'), /^HTTP\/1\.1 408 /);
   assert.match(await askRaw(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'), /^HTTP\/1\.1 200 [\s\S]*ok$/);
+});
+
+test('a client that falls silent in its body gets 408, one that takes nothing is cut off, and a slow upstream is waited for', async (t) => {
+  const port = await freePort();
+  const { address } = await startUpstream(t, 0, (req, res) => {
+    req.resume();
+    if (req.url === '/large') res.end(Buffer.alloc(64 * 1024 * 1024));
+    else setTimeout(() => res.end('in the end'), 1200);
+  });
+  await startGateway(t, [site(port, [route('/', proxyTo([address]))])], { gateway: { ...gatewaySpec, stallTimeoutMs: 300 } });
+  assert.match(await askRaw(port, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc'), /^HTTP\/1\.1 408 /);
+  assert.equal((await ask(port, '/')).body, 'in the end');
+  const lazy = net.connect(port, '127.0.0.1', () => lazy.write('GET /large HTTP/1.1\r\nHost: a\r\n\r\n'));
+  lazy.on('error', () => {});
+  let taken = 0;
+  await once(lazy, 'readable'); // the answer has begun; from now on nothing is taken
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  lazy.on('data', (chunk) => {
+    taken += chunk.length;
+  });
+  await once(lazy, 'close');
+  assert.ok(taken < 64 * 1024 * 1024, `${taken} bytes came through`);
 });
 
 test('an absolute request target wins over the Host header', async (t) => {

@@ -137,6 +137,9 @@ export const gatewayShape = closed(
       }),
     ),
     headerTimeout: Type.Optional(duration('to receive all request headers', '60s')),
+    stallTimeout: Type.Optional(
+      duration('silence of a client that owes more of its body (then 408), or takes nothing of its answer, before it is cut off', '60s'),
+    ),
     idleTimeout: Type.Optional(duration('an idle keep-alive connection is closed', '75s')),
     accessLog: Type.Optional(Type.Boolean({ description: 'One line per request in `steward logs gateway`. Default: true.' })),
   },

@@ -22,7 +22,7 @@ function readWorkers(call: Call): void {
 }
 
 /** The gateway has one such time for all sites: a second, different one is reported. */
-function setTime(call: Call, key: keyof GatewaySource & ('headerTimeout' | 'idleTimeout')): void {
+function setTime(call: Call, key: keyof GatewaySource & ('headerTimeout' | 'stallTimeout' | 'idleTimeout')): void {
   const word = firstArg(call);
   const { scene, directive } = call;
   const ms = parseTime(word.text);
@@ -51,6 +51,7 @@ export const gatewayEntries: readonly Entry[] = [
   { name: 'user', contexts: ['main'], args: [1, 2], once: true, read: readUser },
   { name: 'worker_processes', contexts: ['main'], args: [1, 1], once: true, read: readWorkers },
   { name: 'client_header_timeout', contexts: ['http', 'server'], args: [1, 1], once: true, read: (call) => setTime(call, 'headerTimeout') },
+  { name: 'client_body_timeout', contexts: anywhere, args: [1, 1], once: true, read: (call) => setTime(call, 'stallTimeout') },
   { name: 'keepalive_timeout', contexts: anywhere, args: [1, 2], once: true, read: (call) => setTime(call, 'idleTimeout') },
   { name: 'access_log', contexts: anywhere, args: [1, many], read: readAccessLog },
   {

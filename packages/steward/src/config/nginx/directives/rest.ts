@@ -30,7 +30,6 @@ const noted: Readonly<Record<string, string>> = {
   load_module: 'Steward has no modules to load.',
   resolver: 'Steward asks the resolver of the system.',
   resolver_timeout: 'Steward asks the resolver of the system.',
-  client_body_timeout: 'Steward has one limit for silence: proxy_read_timeout.',
   gzip: 'The gateway passes answers on as they are: compress in the program, or in front.',
   proxy_next_upstream: 'Steward tries the next server when one does not answer, and only for requests that may be repeated.',
   proxy_next_upstream_tries: 'Steward tries each server of an upstream at most once.',

@@ -6,7 +6,6 @@
  *                          └───▶ gateway.setTable ◀── endpoints of ready instances ── supervisor.onChange
  */
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Plan, Status } from '@steward/sdk/contract/system';
 import { type Api, createApi, createBell, type FilesRequest, type System } from './api/api.ts';
 import type { Config } from './config/model.ts';
@@ -22,6 +21,8 @@ import {
   listenerName,
   loadCertificates,
   openAuthority,
+  workerCommand,
+  workerProgram,
 } from './gateway/gateway.ts';
 import { gatewayInstances, gatewayService, gatewayUser } from './gateway-service.ts';
 import { createJournal } from './journal.ts';
@@ -166,17 +167,8 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     });
   }
 
-  const workerFile = fileURLToPath(new URL(`./gateway/worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
-  const workerCommand: [string, ...string[]] = [
-    process.execPath,
-    '--disable-warning=ExperimentalWarning',
-    workerFile,
-    '--dir',
-    state.gateway,
-  ];
-
   function workersUser(next: Config): ReturnType<typeof gatewayUser>['user'] {
-    const { user, reason } = gatewayUser(next.gateway.user, [process.execPath, workerFile], state.gateway);
+    const { user, reason } = gatewayUser(next.gateway.user, [process.execPath, workerProgram], state.gateway);
     if (reason !== undefined && reason !== gatewayReason) log('warn', reason);
     gatewayReason = reason;
     return user;
@@ -184,7 +176,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
 
   const instancesOf = (next: Config) => [
     ...next.instances,
-    ...gatewayInstances(next, workerCommand, next.sites.length > 0 ? workersUser(next) : undefined),
+    ...gatewayInstances(next, workerCommand(state.gateway), next.sites.length > 0 ? workersUser(next) : undefined),
   ];
 
   function load(request: FilesRequest): { loaded: Loaded; paths: readonly string[] } {

@@ -7,6 +7,7 @@
  */
 import { chmod, chown, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import net from 'node:net';
+import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Problem } from '../config/problem.ts';
 import type { GatewayErrorCode } from './errors.ts';
@@ -37,8 +38,6 @@ export interface Gateway {
    * table cannot be written.
    */
   setTable(table: RouteTable): Promise<Problem[]>;
-  /** What starts a worker: executable and arguments. */
-  workerCommand(): [string, ...string[]];
   /** What the connected workers cannot do just now (a taken port, a refused certificate), each problem once. */
   problems(): Problem[];
   /** The last counters of each connected worker, by process id. */
@@ -46,6 +45,18 @@ export interface Gateway {
   /** Lets go of the workers, which serve on. May be called twice. */
   stop(): Promise<void>;
 }
+
+/** The program of a worker; a file that whoever runs it must be able to read. */
+export const workerProgram = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url));
+
+/** What starts a worker on the table in `dir`: executable and arguments. */
+export const workerCommand = (dir: string): [string, ...string[]] => [
+  process.execPath,
+  '--disable-warning=ExperimentalWarning',
+  workerProgram,
+  '--dir',
+  dir,
+];
 
 interface Worker {
   readonly socket: net.Socket;
@@ -113,12 +124,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       const late = inTime ? [] : [...workers].filter((worker) => worker.applied < version);
       return unique([...[...workers].flatMap(({ problems }) => problems), ...late.map(({ pid }) => lateProblem(pid))]);
     },
-    workerCommand: () => [
-      process.execPath,
-      fileURLToPath(new URL(`./worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)),
-      '--dir',
-      dir,
-    ],
     problems: () => unique([...workers].flatMap(({ problems }) => problems)),
     counters: () => new Map([...workers].flatMap(({ pid, counters }) => (counters === undefined ? [] : [[pid, counters] as const]))),
     stop: async () => {

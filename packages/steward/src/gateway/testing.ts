@@ -9,7 +9,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Address, FilesAction, GatewaySpec, ProxyAction, RouteAction, RouteSpec, ServerSpec, SiteSpec } from '../config/model.ts';
 import type { Problem } from '../config/problem.ts';
-import { createGateway, type Gateway } from './gateway.ts';
+import { createGateway, type Gateway, workerCommand } from './gateway.ts';
 import { buildTable, type Certificate, type RouteTable } from './table.ts';
 
 export const gatewaySpec: GatewaySpec = { headerTimeoutMs: 60_000, stallTimeoutMs: 60_000, idleTimeoutMs: 75_000, accessLog: true };
@@ -135,9 +135,9 @@ export const tableOf = (sites: readonly SiteSpec[], more: Inputs = {}): RouteTab
 /** Starts the worker of a gateway in `dir` as a child process. It is killed after the test. */
 export function startWorker(
   t: TestContext,
-  gateway: Gateway,
+  dir: string,
 ): { worker: ChildProcess & { readonly pid: number }; access: () => string; errors: () => string } {
-  const [command, ...args] = gateway.workerCommand();
+  const [command, ...args] = workerCommand(dir);
   const worker = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] }) as unknown as ChildProcess & { readonly pid: number };
   let access = '';
   let errors = '';
@@ -160,7 +160,7 @@ export async function startGateway(t: TestContext, sites: readonly SiteSpec[], m
   const gateway = await createGateway({ dir, log: () => {} });
   t.after(() => gateway.stop());
   await gateway.setTable(tableOf(sites, more));
-  const started = startWorker(t, gateway);
+  const started = startWorker(t, dir);
   const ports = new Set(sites.flatMap(({ listen, redirectFrom }) => [...listen, ...redirectFrom].map(({ port }) => port)));
   for (const port of ports) await until(`port ${port}: ${started.errors()}`, () => canConnect(port));
   return { dir, gateway, ...started, apply: (next, inputs = more) => gateway.setTable(tableOf(next, inputs)) };

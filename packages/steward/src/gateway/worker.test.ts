@@ -104,7 +104,7 @@ test('a worker serves on without its daemon, starts without it, and takes a new 
   assert.equal((await ask(port, '/')).body, 'one');
   worker.kill('SIGKILL');
   await once(worker, 'exit');
-  const { pid } = startWorker(t, gateway).worker;
+  const { pid } = startWorker(t, dir).worker;
   await until('the second worker to listen', () => canConnect(port));
   assert.equal((await ask(port, '/')).body, 'one');
   const back = await createGateway({ dir, log: () => {} });
@@ -130,8 +130,8 @@ test('the table on disk is for its owner alone, and its version grows over resta
 
 test('two workers share a port, and both report what they did', async (t) => {
   const port = await freePort();
-  const { gateway, worker } = await startGateway(t, [site(port, [answerWith('ok')])]);
-  const second = startWorker(t, gateway);
+  const { dir, gateway, worker } = await startGateway(t, [site(port, [answerWith('ok')])]);
+  const second = startWorker(t, dir);
   await until('both workers', () => gateway.counters().size === 2);
   await until('requests at both', async () => {
     await Promise.all(Array.from({ length: 20 }, () => ask(port, '/')));

@@ -2,7 +2,7 @@
  * The state directory: everything that outlives the daemon is in it, and one daemon at a time owns it.
  *
  *   state.db  secret.key  control.sock  daemon.log       0600: the daemon's own
- *   io/ 0700 pipes and keeper   logs/ 0750   authority/ 0700   gateway/ 0700 the workers' table   sockets/ 0711 by service
+ *   io/ 0700 pipes and keeper   logs/ 0750   authority/ 0700   gateway/ 0700 the workers' table   sockets/ 0711 by service   notify/ 0711 sd_notify
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
@@ -21,6 +21,7 @@ export interface StateFolder {
   readonly authority: string;
   readonly gateway: string;
   readonly sockets: string;
+  readonly notify: string;
 }
 
 /** Where it is: `given`, else $STEWARD_STATE, else /var/lib/steward for root and ~/.local/state/steward for others. */
@@ -41,6 +42,7 @@ export function stateFolderAt(given: string | undefined): StateFolder {
     authority: at('authority'),
     gateway: at('gateway'),
     sockets: at('sockets'),
+    notify: at('notify'),
   };
 }
 
@@ -52,6 +54,7 @@ function makeFolders(state: StateFolder): void {
     [state.authority, 0o700],
     [state.gateway, 0o700],
     [state.sockets, 0o711],
+    [state.notify, 0o711],
   ];
   for (const [path, mode] of modes) {
     mkdirSync(path, { recursive: true, mode });

@@ -123,6 +123,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   const supervisor = createSupervisor({
     store,
     ioFolder: state.io,
+    notifyFolder: state.notify,
     logFolder: state.logs,
     secretKey,
     socketGroup: socketGroup(),

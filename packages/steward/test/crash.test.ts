@@ -220,6 +220,36 @@ test('the death of an adopted service is seen at once, with its exit code, and i
   );
 });
 
+test('a service that is still starting when the daemon dies becomes ready under the next one', async (t) => {
+  const place = newPlace(t);
+  place.write(
+    'notify.py',
+    `import os, socket, time
+while not os.path.exists("go"): time.sleep(0.05)
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+time.sleep(1000)
+`,
+  );
+  const user = process.getuid?.() === 0 ? ', user: www-data' : '';
+  place.write('steward.yaml', `services:\n  slow: {run: /usr/bin/python3 notify.py, ready: {notify: true}${user}}\n`);
+  const first = place.foreground('up', '-d');
+  const { pid } = await until('it starts', async () => {
+    const outcome = await place.steward('ps', '--json');
+    const found =
+      outcome.code === 0 ? (JSON.parse(outcome.out) as { instances: { pid?: number; state: string }[] }).instances[0] : undefined;
+    return found?.pid !== undefined && found.state === 'STARTING' && found;
+  });
+  kill(await place.daemonPid());
+  first.kill('SIGKILL');
+  const second = place.steward('up', '-d');
+  await until('it is taken over', async () => (await place.steward('events')).out.includes('taken over'));
+  place.write('go', '');
+  const outcome = await second;
+  assert.equal(outcome.code, 0, outcome.out + outcome.err + (await place.steward('events')).out);
+  const now = await place.instance('slow');
+  assert.deepEqual([now.state, now.pid, now.restarts], ['RUNNING', pid, 0]);
+});
+
 test('a service that is on no record, since the disk was full, gets no second copy', async (t) => {
   const place = newPlace(t);
   place.write('steward.yaml', 'services:\n  a: {run: sleep 1000}\n  b: {run: sleep 1000}\n');

@@ -73,10 +73,10 @@ test('a terminal that goes away stops what runs in the foreground, in order', as
 
 test('logs are merged by time, chosen by name, and followed', async (t) => {
   const place = newPlace(t);
-  place.write(
-    'steward.yaml',
-    `services:\n  a: {run: "sh -c 'for i in 1 2 3; do echo a$i; sleep 0.2; done; exec sleep 1000'"}\n  b: {run: "sh -c 'sleep 0.1; for i in 1 2 3; do echo b$i; sleep 0.2; done; exec sleep 1000'"}\n`,
-  );
+  // Each waits for the other's line before its next, so that the order is known however slow the machine is.
+  place.write('a.sh', 'for i in 1 2 3; do echo a$i; sleep 0.1; : > a$i; until [ -e b$i ]; do sleep 0.02; done; done; exec sleep 1000\n');
+  place.write('b.sh', 'for i in 1 2 3; do until [ -e a$i ]; do sleep 0.02; done; echo b$i; sleep 0.1; : > b$i; done; exec sleep 1000\n');
+  place.write('steward.yaml', 'services:\n  a: {run: sh a.sh}\n  b: {run: sh b.sh}\n');
   await place.ok('up', '-d');
   const texts = (out: string): string[] =>
     out

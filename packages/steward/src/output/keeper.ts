@@ -205,15 +205,18 @@ function tellDeaths(nowMs: number): void {
   }
 }
 
+/** A daemon that comes back asks again for what is there: it stays, so that no message falls in between. */
 function listen({ id, path, uid, gid }: { id: string; path: string; uid?: number; gid?: number }): void {
-  unlisten(id);
-  rmSync(path, { force: true });
-  const fd = openDatagrams(path);
-  if (fd < 0) return tell({ trouble: { id, file: path, errno: -fd } });
+  if (![...listeners.values()].some((listener) => listener.id === id && listener.path === path)) {
+    unlisten(id);
+    rmSync(path, { force: true });
+    const fd = openDatagrams(path);
+    if (fd < 0) return tell({ trouble: { id, file: path, errno: -fd } });
+    listeners.set(fd, { id, path });
+    poller.add(fd);
+  }
   chmodSync(path, 0o600);
   if (uid !== undefined && gid !== undefined) chownSync(path, uid, gid);
-  listeners.set(fd, { id, path });
-  poller.add(fd);
 }
 
 function unlisten(id: string): void {

@@ -14,7 +14,15 @@ afterEach(async () => {
 });
 
 function start(folder: string, options: Partial<OutputOptions> = {}): Output {
-  const output = createOutput({ folder, onGrowth: () => {}, onDeath: () => {}, onNotify: () => {}, onTrouble: () => {}, ...options });
+  const output = createOutput({
+    folder,
+    notifyFolder: join(folder, 'notify'),
+    onGrowth: () => {},
+    onDeath: () => {},
+    onNotify: () => {},
+    onTrouble: () => {},
+    ...options,
+  });
   cleanups.push(() => output.stop('stop'));
   return output;
 }
@@ -144,7 +152,14 @@ test('nothing is lost or doubled when the keeper is killed again and again', asy
 
 test('the last words of a program that ended while nobody listened are kept', async () => {
   const folder = newFolder();
-  const first = createOutput({ folder, onGrowth: () => {}, onDeath: () => {}, onNotify: () => {}, onTrouble: () => {} });
+  const first = createOutput({
+    folder,
+    notifyFolder: join(folder, 'notify'),
+    onGrowth: () => {},
+    onDeath: () => {},
+    onNotify: () => {},
+    onTrouble: () => {},
+  });
   first.open({ id: 'last', file: join(folder, 'last.log'), maxBytes: 0, keep: 0 });
   await first.settle();
   const child = run(first, 'last', 'sleep 0.2; echo farewell');

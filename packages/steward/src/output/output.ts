@@ -39,6 +39,8 @@ export interface ExitStatus {
 export interface OutputOptions {
   /** Folder for pipes, indexes and the keeper's own files; made when missing. */
   readonly folder: string;
+  /** Folder for the sockets of sd_notify; services of every user must be able to pass through it. */
+  readonly notifyFolder: string;
   readonly onGrowth: (ids: readonly string[]) => void;
   readonly onDeath: (process: ProcessId, exit: ExitStatus) => void;
   /** An sd_notify message of a stream's program. */
@@ -84,8 +86,9 @@ function openPipe(path: string): number {
 
 /** @throws when the folder cannot be made or written. */
 export function createOutput(options: OutputOptions): Output {
-  const { folder } = options;
+  const { folder, notifyFolder } = options;
   mkdirSync(join(folder, 'pipes'), { recursive: true, mode: 0o700 });
+  mkdirSync(notifyFolder, { recursive: true, mode: 0o711 });
   const streams = new Map<string, { spec: OpenStream; held: number }>();
   const watches = new Map<number, ProcessId>();
   const listeners = new Map<string, { id: string; path: string; uid?: number; gid?: number }>();
@@ -229,7 +232,7 @@ export function createOutput(options: OutputOptions): Output {
       say({ watch: { pid: process.pid, start: process.start } });
     },
     listen(id, owner) {
-      const path = join(folder, 'pipes', `${fileNameOf(id)}.notify`);
+      const path = join(notifyFolder, fileNameOf(id));
       if (Buffer.byteLength(path) > longestSocketPath)
         throw new Error(`the path of its notify socket is longer than ${longestSocketPath} bytes: ${path}`);
       listeners.set(id, { id, path, ...owner });

@@ -93,9 +93,22 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
 
   const streams = (): Stream[] => streamsOf(spec, world.logFolder);
 
+  /** Who may open its pipes and write to its notify socket, when that is not Steward's own user. */
+  const owner = (): { uid: number; gid: number } | undefined =>
+    identity?.switches ? { uid: identity.user.uid, gid: identity.gid } : undefined;
+
   function openStreams(): void {
-    const owner = identity?.switches ? { uid: identity.user.uid, gid: identity.gid } : undefined;
-    for (const stream of streams()) output.open({ ...stream, ...(owner && { owner }) });
+    const who = owner();
+    for (const stream of streams()) output.open({ ...stream, ...(who && { owner: who }) });
+  }
+
+  /** The same for a process that runs already; a user that is gone by now changes nothing for it. */
+  function identifyAgain(): void {
+    try {
+      identity = identify(spec);
+    } catch (error) {
+      if (!(error instanceof CannotStart)) throw error;
+    }
   }
 
   function dispatch(event: InstanceEvent): void {
@@ -218,10 +231,9 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     });
   }
 
-  function marks(who: Identity): Record<string, string> {
+  function marks(): Record<string, string> {
     const own: Record<string, string> = { [runMark]: runId, STEWARD_SERVICE: spec.service, [instanceMark]: spec.id };
-    if (spec.ready?.kind === 'notify')
-      own.NOTIFY_SOCKET = output.listen(spec.id, who.switches ? { uid: who.user.uid, gid: who.gid } : undefined);
+    if (spec.ready?.kind === 'notify') own.NOTIFY_SOCKET = output.listen(spec.id, owner());
     return own;
   }
 
@@ -229,7 +241,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     const who = identity ?? identify(spec);
     const descriptors = openDescriptors(output, spec, world.logFolder);
     try {
-      const env = environmentFor(spec, who, marks(who));
+      const env = environmentFor(spec, who, marks());
       follow(launch({ spec, identity: who, env, ...descriptors, capabilities: world.capabilitiesOf(spec.service) }));
     } finally {
       descriptors.close();
@@ -322,7 +334,6 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     adopt(run) {
       ({ runId, startedMs } = run);
       process_ = run.process;
-      openStreams();
       if (run.process === undefined) {
         state = {
           ...initialState,
@@ -334,7 +345,9 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
         };
         return;
       }
-      if (spec.ready?.kind === 'notify') output.listen(spec.id);
+      identifyAgain();
+      openStreams();
+      if (spec.ready?.kind === 'notify') output.listen(spec.id, owner());
       output.watch(run.process);
       const startedAt = at() - (world.wallClock() - run.startedMs);
       dispatch({ type: 'adopted', pid: run.process.pid, startedAt, running: run.state === 'RUNNING', restarts: run.restarts, at: at() });
@@ -346,8 +359,9 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
       released = true;
       unprobe();
       for (const timer of timers.values()) clearTimeout(timer);
+      if (!closeStreams) return;
       output.unlisten(spec.id);
-      if (closeStreams) for (const { id } of streams()) output.close(id);
+      for (const { id } of streams()) output.close(id);
     },
   };
   return instance;

@@ -25,6 +25,8 @@ export interface SupervisorOptions {
   readonly store: Store;
   /** Folder of pipes and the keeper. */
   readonly ioFolder: string;
+  /** Folder of the sockets of sd_notify. */
+  readonly notifyFolder: string;
   readonly logFolder: string;
   readonly secretKey: string;
   readonly socketGroup: number | undefined;
@@ -105,6 +107,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
 
   const output = createOutput({
     folder: options.ioFolder,
+    notifyFolder: options.notifyFolder,
     onGrowth(ids) {
       for (const id of ids) instanceOfStream(id)?.onOutput();
       options.onGrowth(ids);

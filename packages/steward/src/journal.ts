@@ -38,27 +38,23 @@ const fromRow = ({ seq, at_ms, type, subject, data }: Row): Fact => ({
   ...(JSON.parse(data) as Pick<Fact, 'message' | 'data'>),
 });
 
-/** `onError` hears of a store that cannot be written (a full disk): the fact still reaches listeners. */
-export function createJournal(store: Store, now: () => number, onError: (error: Error) => void): Journal {
+/** A fact that cannot be kept (a full disk) still reaches listeners. */
+export function createJournal(store: Store, now: () => number): Journal {
   const listeners = new Set<(fact: Fact) => void>();
   const [newest] = store.all<{ seq: number | null }>('select max(seq) as seq from fact');
   let cursor = newest?.seq ?? 0;
 
   function save(fact: Fact, atMs: number): void {
-    try {
-      const data = JSON.stringify({ message: fact.message, data: fact.data });
-      store.run(
-        'insert into fact (seq, at_ms, type, subject, data) values (?, ?, ?, ?, ?)',
-        fact.cursor,
-        atMs,
-        fact.type,
-        fact.subject,
-        data,
-      );
-      if (fact.cursor % pruneEvery === 0) store.run('delete from fact where seq <= ?', fact.cursor - kept);
-    } catch (error) {
-      onError(error as Error);
-    }
+    const data = JSON.stringify({ message: fact.message, data: fact.data });
+    store.run(
+      'insert into fact (seq, at_ms, type, subject, data) values (?, ?, ?, ?, ?)',
+      fact.cursor,
+      atMs,
+      fact.type,
+      fact.subject,
+      data,
+    );
+    if (fact.cursor % pruneEvery === 0) store.run('delete from fact where seq <= ?', fact.cursor - kept);
   }
 
   return {

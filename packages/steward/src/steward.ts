@@ -5,12 +5,11 @@
  *   files ── config ──▶ plan ──▶ supervisor.apply         journal ◀── every room
  *                          └───▶ gateway.setTable ◀── endpoints of ready instances ── supervisor.onChange
  */
-import { join } from 'node:path';
 import type { Plan, Status } from '@steward/sdk/contract/system';
 import { type Api, createApi, createBell, type FilesRequest, type System } from './api/api.ts';
 import type { Config } from './config/model.ts';
 import type { Change } from './config/plan.ts';
-import { formatProblems, hasErrors, type Problem } from './config/problem.ts';
+import { formatProblems, hasErrors } from './config/problem.ts';
 import { type Loaded, loadConfig } from './config/read.ts';
 import { StewardError } from './errors.ts';
 import {
@@ -28,7 +27,7 @@ import { gatewayInstances, gatewayService, gatewayUser } from './gateway-service
 import { createJournal } from './journal.ts';
 import { claimState, type StateFolder, secretKeyIn } from './state-folder.ts';
 import { openStore, type Store } from './store/store.ts';
-import { createSupervisor, findUser } from './supervisor/supervisor.ts';
+import { createSupervisor, type User } from './supervisor/supervisor.ts';
 import { version } from './version.ts';
 
 export interface Steward {
@@ -80,11 +79,6 @@ const settings = (store: Store) => ({
     ),
 });
 
-/** The group that may connect to services' sockets: that of the gateway's user. */
-function socketGroup(): number | undefined {
-  return process.getuid?.() === 0 ? (findUser('www-data') ?? findUser('nobody'))?.gid : undefined;
-}
-
 const summary = (changes: readonly Change[]): string => {
   const counts = Map.groupBy(changes, ({ kind }) => kind);
   return (
@@ -97,22 +91,24 @@ const summary = (changes: readonly Change[]): string => {
 /** Takes the state directory and opens every room; nothing is started yet. @throws StewardError when the directory is taken or unusable. */
 export async function createSteward({ state, log }: StewardOptions): Promise<Steward> {
   const claim = claimState(state);
-  const store = openStore(state.database);
-  const saved = settings(store);
-  const secretKey = secretKeyIn(state);
   let storeErrorAt = Number.NEGATIVE_INFINITY;
   const onStoreError = (error: Error): void => {
     if (performance.now() - storeErrorAt < storeErrorEveryMs) return;
     storeErrorAt = performance.now();
     log('error', `state.db cannot be written: ${error.message}; supervision goes on`);
   };
-  const journal = createJournal(store, () => Date.now(), onStoreError);
+  const store = openStore(state.database, onStoreError);
+  const saved = settings(store);
+  const secretKey = secretKeyIn(state);
+  const journal = createJournal(store, () => Date.now());
   const growth = createBell();
   const startedAt = new Date();
 
   let config = emptyConfig;
   let certificates: ReadonlyMap<string, Certificate> = new Map();
   let gateway: Gateway | undefined;
+  /** Who the gateway's workers run as, when that is not Steward's own user. */
+  let gatewayAs: User | undefined;
   let gatewayReason: string | undefined;
   let lastTable = '';
   let recovered = false;
@@ -126,7 +122,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     notifyFolder: state.notify,
     logFolder: state.logs,
     secretKey,
-    socketGroup: socketGroup(),
+    socketGroup: () => gatewayAs?.gid,
     capabilitiesOf: (service) => (service === gatewayService ? ['net_bind_service'] : []),
     record: (type, subject, message, data) => {
       journal.record({ type, subject, message, ...(data && { data }) });
@@ -134,15 +130,14 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     },
     onChange: () => void publishTable(),
     onGrowth: () => growth.ring(),
-    onStoreError,
   });
 
-  /** Sends the gateway what is reachable now, if that is news. Resolves with what the workers could not do. */
-  async function publishTable(): Promise<readonly Problem[]> {
-    if (gateway === undefined) return [];
+  /** Sends the gateway what is reachable now, if that is news; resolves when its workers serve by it. Never rejects. */
+  async function publishTable(): Promise<void> {
+    if (gateway === undefined) return;
     const table = buildTable(config.sites, supervisor.endpoints(), certificates, config.gateway);
     const text = JSON.stringify(table);
-    if (text === lastTable) return [];
+    if (text === lastTable) return;
     lastTable = text;
     try {
       const problems = await gateway.setTable(table);
@@ -150,17 +145,14 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
         journal.record({ type: 'gateway.trouble', subject: gatewayService, message });
         log('warn', `gateway: ${message}`);
       }
-      return problems;
     } catch (error) {
       lastTable = '';
       log('error', `the gateway's table cannot be written: ${(error as Error).message}`);
-      return [];
     }
   }
 
-  async function ensureGateway(next: Config): Promise<void> {
+  async function ensureGateway(next: Config, user: User | undefined): Promise<void> {
     if (gateway !== undefined || next.sites.length === 0) return;
-    const user = process.getuid?.() === 0 ? workersUser(next) : undefined;
     gateway = await createGateway({
       dir: state.gateway,
       log: (line) => log('info', line),
@@ -168,16 +160,16 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     });
   }
 
-  function workersUser(next: Config): ReturnType<typeof gatewayUser>['user'] {
+  function workersUser(next: Config): User | undefined {
     const { user, reason } = gatewayUser(next.gateway.user, [process.execPath, workerProgram], state.gateway);
     if (reason !== undefined && reason !== gatewayReason) log('warn', reason);
     gatewayReason = reason;
     return user;
   }
 
-  const instancesOf = (next: Config) => [
+  const instancesOf = (next: Config, user: User | undefined) => [
     ...next.instances,
-    ...gatewayInstances(next, workerCommand(state.gateway), next.sites.length > 0 ? workersUser(next) : undefined),
+    ...gatewayInstances(next, workerCommand(state.gateway), user),
   ];
 
   function load(request: FilesRequest): { loaded: Loaded; paths: readonly string[] } {
@@ -255,13 +247,15 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   async function apply(request: FilesRequest): Promise<Plan> {
     const found = await examine(request, true);
     refuseErrors(found);
-    await ensureGateway(found.config);
-    const specs = instancesOf(found.config);
+    const user = workersUser(found.config);
+    await ensureGateway(found.config, user);
+    const specs = instancesOf(found.config, user);
     recover(); // in the same turn as the apply: what was taken over knows its secrets again before anything can end
     const changes = supervisor.plan(specs);
     refuseReplacement(request, found.paths, changes);
     const plan = planOf(found, changes);
     ({ config, certificates } = found);
+    gatewayAs = user;
     files = found.paths;
     saved.set('files', files);
     saved.set('gateway', gatewayPart(config));
@@ -315,7 +309,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   const system: System = {
     plan: async (request) => {
       const found = await examine(request, false);
-      return planOf(found, hasErrors(found.problems) ? [] : supervisor.plan(instancesOf(found.config)));
+      return planOf(found, hasErrors(found.problems) ? [] : supervisor.plan(instancesOf(found.config, workersUser(found.config))));
     },
     apply: (request) => inTurn(() => apply(request)),
     status: (): Status => ({
@@ -331,7 +325,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
         site.listen.map((listen) => ({ address: listenerName(listen), tls: site.tls !== undefined, hosts: [...site.hosts] })),
       ),
     }),
-    authority: async () => ({ certificate: (await openAuthority(join(state.authority), Date.now())).certificate }),
+    authority: async () => ({ certificate: (await openAuthority(state.authority, Date.now())).certificate }),
     shutDown: () => {
       const stopping = supervisor.views().filter(({ pid }) => pid !== undefined).length;
       setImmediate(() => void shutDown());

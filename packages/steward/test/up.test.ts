@@ -340,6 +340,69 @@ test('a second daemon on the same state directory is refused', async (t) => {
   assert.match(err, /a Steward daemon \(pid \d+\) already uses/);
 });
 
+test('the gateway runs as the user the file names, and reaches the sockets of services of other users', {
+  skip: process.getuid?.() !== 0 && 'needs root',
+}, async (t) => {
+  const place = newPlace(t);
+  const port = await freePort();
+  place.write(
+    'app.py',
+    `import http.server, socketserver, sys
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"ok")
+    def address_string(self): return "gateway"
+    def log_message(self, *a): pass
+socketserver.ThreadingUnixStreamServer(sys.argv[1], H).serve_forever()
+`,
+  );
+  place.write(
+    'steward.yaml',
+    `gateway: {user: games}
+services:
+  app: {run: "/usr/bin/python3 app.py {{socket}}", socket: true, user: nobody}
+sites:
+  - {listen: ["127.0.0.1:${port}"], routes: [{service: app}]}
+`,
+  );
+  await place.ok('up', '-d');
+  const { pid } = await place.instance('gateway:gateway_1');
+  assert.equal((await run('ps', ['-o', 'user=', '-p', String(pid)])).out.trim(), 'games');
+  assert.deepEqual(await get(`http://127.0.0.1:${port}/`).then(({ status, body }) => [status, body]), [200, 'ok']);
+});
+
+test('a name that makes a path too long for the system is told, and the rest runs', async (t) => {
+  const place = newPlace(t);
+  const [long, longer] = ['n'.repeat(120), 'm'.repeat(260)];
+  place.write(
+    'steward.yaml',
+    `services:
+  ${long}: {run: sleep 1000, ready: {notify: true}, startRetries: 0}
+  ${longer}: {run: sleep 1000, startRetries: 0}
+  good: {run: sleep 1000}
+`,
+  );
+  const { code, out } = await place.steward('up', '-d');
+  assert.equal(code, 1);
+  assert.match(out, /n{120} +FATAL .*the path of its notify socket, .*, is longer than 107 bytes/);
+  assert.match(out, /m{260} +FATAL .*cannot make the named pipe .*ENAMETOOLONG/);
+  assert.match(out, /good +RUNNING/);
+});
+
+test('a daemon that is started with --resume takes over and applies the files of the last apply', async (t) => {
+  const place = newPlace(t);
+  place.write('steward.yaml', 'services:\n  a: {run: sleep 1000}\n');
+  await place.ok('up', '-d');
+  const { pid } = await place.instance('a');
+  kill(await place.daemonPid());
+  const daemon = place.foreground('daemon', '--resume');
+  await until('it has taken over', async () => (await place.steward('ps')).out.includes('RUNNING'));
+  assert.equal((await place.instance('a')).pid, pid);
+  daemon.kill('SIGTERM');
+  await new Promise((resolve) => daemon.once('exit', resolve));
+  assert.ok(!isRunning(pid as number));
+});
+
 test('two that start Steward at the same moment end with one daemon and one copy of each service', async (t) => {
   const place = newPlace(t);
   place.write('steward.yaml', 'services:\n  a: {run: sleep 1000, upAfter: 100ms}\n');

@@ -99,7 +99,7 @@ function readOptions(command: Command, words: readonly string[]) {
   try {
     const { values, positionals } = parseArgs({
       args: [...words],
-      options: { ...everywhere, ...command.options, ...(command.name === 'daemon' && { resume: { type: 'boolean' as const } }) },
+      options: { ...everywhere, ...command.options },
       allowPositionals: true,
     });
     return { values: values as Record<string, string | boolean | undefined>, positionals };

@@ -2,7 +2,7 @@
  * Reading logs back: the last lines, the lines since a time, and what came after a place read before, over rotated files
  * as well. A place is an inode and an offset, so it stays right when the file is renamed.
  */
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { readIndex } from './index-file.ts';
 
 export interface LogLine {
@@ -28,12 +28,21 @@ const newline = 10;
 /** A line longer than this is cut into pieces, so that no reader's memory depends on what a program writes. */
 const longestLine = 64 * 1024;
 
+/** A log that cannot be looked at, for whatever reason, reads as none: one bad path must not hide the others. */
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
+}
+
 /** The files of a log, oldest first. */
 export function segmentsOf(file: string): Segment[] {
   const found: Segment[] = [];
   for (let number = 0; ; number++) {
     const path = number === 0 ? file : `${file}.${number}`;
-    const stat = statSync(path, { throwIfNoEntry: false });
+    const stat = statOf(path);
     if (stat?.isFile()) found.unshift({ path, inode: stat.ino, size: stat.size });
     else if (number > 0) return found;
   }

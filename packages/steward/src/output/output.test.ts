@@ -13,16 +13,18 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
+/** Options of an output that nobody listens to. */
+const quiet = (folder: string): OutputOptions => ({
+  folder,
+  notifyFolder: join(folder, 'notify'),
+  onGrowth: () => {},
+  onDeath: () => {},
+  onNotify: () => {},
+  onTrouble: () => {},
+});
+
 function start(folder: string, options: Partial<OutputOptions> = {}): Output {
-  const output = createOutput({
-    folder,
-    notifyFolder: join(folder, 'notify'),
-    onGrowth: () => {},
-    onDeath: () => {},
-    onNotify: () => {},
-    onTrouble: () => {},
-    ...options,
-  });
+  const output = createOutput({ ...quiet(folder), ...options });
   cleanups.push(() => output.stop('stop'));
   return output;
 }
@@ -152,14 +154,7 @@ test('nothing is lost or doubled when the keeper is killed again and again', asy
 
 test('the last words of a program that ended while nobody listened are kept', async () => {
   const folder = newFolder();
-  const first = createOutput({
-    folder,
-    notifyFolder: join(folder, 'notify'),
-    onGrowth: () => {},
-    onDeath: () => {},
-    onNotify: () => {},
-    onTrouble: () => {},
-  });
+  const first = createOutput(quiet(folder));
   first.open({ id: 'last', file: join(folder, 'last.log'), maxBytes: 0, keep: 0 });
   await first.settle();
   const child = run(first, 'last', 'sleep 0.2; echo farewell');

@@ -10,8 +10,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chownSync, closeSync, constants, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { constants as os } from 'node:os';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { getSystemErrorName } from 'node:util';
 import { EAGAIN, EEXIST, growPipe, lockFile, longestSocketPath, makePipe } from '../kernel/kernel.ts';
 import type { ProcessId } from '../kernel/process-table.ts';
 import { createLineReader, type KeeperCommand, type KeeperEvent, type OpenStream, readWaitStatus } from './keeper-protocol.ts';
@@ -78,9 +80,13 @@ const tendEveryMs = 500;
 export const fileNameOf = (id: string): string =>
   id.replaceAll(/[^A-Za-z0-9_.:@=+-]/g, (char) => `%${char.codePointAt(0)?.toString(16)}`).replace(/^\./, '%2e');
 
+/** An error of the system's kind, with its code, which callers tell from a bug. */
+const systemError = (errno: number, message: string): Error =>
+  Object.assign(new Error(`${message} (${getSystemErrorName(errno)})`), { code: getSystemErrorName(errno) });
+
 function openPipe(path: string): number {
   const made = makePipe(path, 0o600);
-  if (made < 0 && made !== -EEXIST) throw new Error(`cannot make the named pipe ${path}: errno ${-made}`);
+  if (made < 0 && made !== -EEXIST) throw systemError(made, `cannot make the named pipe ${path}`);
   return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
 }
 
@@ -234,7 +240,7 @@ export function createOutput(options: OutputOptions): Output {
     listen(id, owner) {
       const path = join(notifyFolder, fileNameOf(id));
       if (Buffer.byteLength(path) > longestSocketPath)
-        throw new Error(`the path of its notify socket is longer than ${longestSocketPath} bytes: ${path}`);
+        throw systemError(-os.errno.ENAMETOOLONG, `the path of its notify socket, ${path}, is longer than ${longestSocketPath} bytes`);
       listeners.set(id, { id, path, ...owner });
       say({ listen: { id, path, ...owner } });
       return path;

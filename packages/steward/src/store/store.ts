@@ -8,12 +8,10 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 export type Value = string | number | null;
 
 export interface Store {
-  /** Runs one statement that changes something. */
+  /** Runs one statement that changes something. Never throws: who opened the store hears of a write that failed. */
   run(sql: string, ...values: Value[]): void;
   /** The rows of a query. */
   all<T>(sql: string, ...values: Value[]): T[];
-  /** All of `work` or nothing of it. */
-  together<T>(work: () => T): T;
   close(): void;
 }
 
@@ -37,8 +35,11 @@ function migrate(db: DatabaseSync): void {
   }
 }
 
-/** @throws when the file cannot be opened, is no database, or was written by a newer Steward. */
-export function openStore(file: string): Store {
+/**
+ * `onError` hears of writes that fail, on a full disk for instance: Steward goes on without its memory rather than not at all.
+ * @throws when the file cannot be opened, is no database, or was written by a newer Steward.
+ */
+export function openStore(file: string, onError: (error: Error) => void): Store {
   const db = new DatabaseSync(file);
   chmodSync(file, 0o600);
   // NORMAL: a commit survives any death of this process; a power cut may lose the last ones but never tears one.
@@ -51,19 +52,14 @@ export function openStore(file: string): Store {
     return known;
   };
   return {
-    run: (sql, ...values) => void statement(sql).run(...values),
-    all: <T>(sql: string, ...values: Value[]) => statement(sql).all(...values) as T[],
-    together(work) {
-      db.exec('begin immediate');
+    run(sql, ...values) {
       try {
-        const result = work();
-        db.exec('commit');
-        return result;
+        statement(sql).run(...values);
       } catch (error) {
-        db.exec('rollback');
-        throw error;
+        onError(error as Error);
       }
     },
+    all: <T>(sql: string, ...values: Value[]) => statement(sql).all(...values) as T[],
     close: () => db.close(),
   };
 }

@@ -36,7 +36,7 @@ export interface World {
   /** Hides secrets in what is kept on disk. */
   readonly secretKey: string;
   /** Group that may connect to the sockets of services: the gateway's. */
-  readonly socketGroup: number | undefined;
+  socketGroup(): number | undefined;
   /** Rights an instance keeps although it does not run as root, by service. */
   capabilitiesOf(service: string): readonly string[];
   now(): number;
@@ -128,7 +128,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     state = after;
     if (after.phase !== before.phase) remember();
     if (after.phase === 'RUNNING' && before.phase !== 'RUNNING' && ownSocket() !== undefined)
-      openToGroup(ownSocket() as string, world.socketGroup);
+      openToGroup(ownSocket() as string, world.socketGroup());
     for (const effect of effects) perform(effect, before.pid);
     if (after !== before) world.onState(instance, before);
   }
@@ -198,7 +198,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     try {
       identity ??= identify(spec);
       openStreams();
-      if (ownSocket() !== undefined) makeSocketFolder(ownSocket() as string, identity, world.socketGroup);
+      if (ownSocket() !== undefined) makeSocketFolder(ownSocket() as string, identity, world.socketGroup());
       remember();
       begin = new Map(streams().map(({ file }) => [file, output.place(file, { lines: 0 })]));
       startWhenFree();

@@ -100,18 +100,10 @@ function unknownSpec(id: string): PlainSpec {
   };
 }
 
-/** `home` names this installation among others on the machine. `onError` hears of a store that cannot be written; supervision goes on without it. */
-export function createRegistry(store: Store, home: string, onError: (error: Error) => void): Registry {
+/** `home` names this installation among others on the machine. */
+export function createRegistry(store: Store, home: string): Registry {
   const boot = bootId();
   const stoppedByHand = new Set(store.all<{ id: string }>('select id from stopped').map(({ id }) => id));
-  const run = (sql: string, ...values: (string | number | null)[]): void => {
-    try {
-      store.run(sql, ...values);
-    } catch (error) {
-      onError(error as Error);
-    }
-  };
-
   function processOf(row: Row, marked: ReadonlyMap<string, Marked>): ProcessId | undefined {
     if (row.pid === null || row.start === null) return marked.get(row.run_id);
     const process = { pid: row.pid, start: row.start };
@@ -121,7 +113,7 @@ export function createRegistry(store: Store, home: string, onError: (error: Erro
 
   return {
     save({ id, runId, process, startedMs, state, restarts, exit, spec }) {
-      run(
+      store.run(
         `insert into instance (id, run_id, pid, start, boot, started_ms, state, restarts, exit, spec) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          on conflict (id) do update set run_id = excluded.run_id, pid = excluded.pid, start = excluded.start, boot = excluded.boot,
            started_ms = excluded.started_ms, state = excluded.state, restarts = excluded.restarts, exit = excluded.exit, spec = excluded.spec`,
@@ -137,7 +129,7 @@ export function createRegistry(store: Store, home: string, onError: (error: Erro
         JSON.stringify(spec),
       );
     },
-    remove: (id) => run('delete from instance where id = ?', id),
+    remove: (id) => store.run('delete from instance where id = ?', id),
     recover() {
       const marked = findMarked(home);
       const rows = store.all<Row>('select * from instance');
@@ -151,7 +143,7 @@ export function createRegistry(store: Store, home: string, onError: (error: Erro
         return process === undefined ? [] : [{ id, runId, process, startedMs, state, restarts, spec }];
       });
       const alive = new Set(runs.map(({ id }) => id));
-      for (const { id } of rows) if (!alive.has(id)) run('delete from instance where id = ?', id);
+      for (const { id } of rows) if (!alive.has(id)) store.run('delete from instance where id = ?', id);
       const recorded = new Set(runs.map(({ runId }) => runId));
       const strays = [...marked].filter(([mark]) => !recorded.has(mark));
       for (const [runId, { pid, start, id }] of strays) {
@@ -168,10 +160,10 @@ export function createRegistry(store: Store, home: string, onError: (error: Erro
       if (stopped === stoppedByHand.has(id)) return;
       if (stopped) {
         stoppedByHand.add(id);
-        run('insert or ignore into stopped (id) values (?)', id);
+        store.run('insert or ignore into stopped (id) values (?)', id);
       } else {
         stoppedByHand.delete(id);
-        run('delete from stopped where id = ?', id);
+        store.run('delete from stopped where id = ?', id);
       }
     },
   };

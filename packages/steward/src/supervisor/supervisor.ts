@@ -29,14 +29,14 @@ export interface SupervisorOptions {
   readonly notifyFolder: string;
   readonly logFolder: string;
   readonly secretKey: string;
-  readonly socketGroup: number | undefined;
+  /** Group that may connect to the sockets of services, at this moment: the gateway's. */
+  readonly socketGroup: () => number | undefined;
   readonly capabilitiesOf: (service: string) => readonly string[];
   readonly record: (type: FactType, subject: string, message: string, data?: Record<string, string | number | null>) => void;
   /** Something about an instance changed; several changes may come as one call. */
   readonly onChange: () => void;
   /** Streams that have new lines. */
   readonly onGrowth: (streams: readonly string[]) => void;
-  readonly onStoreError: (error: Error) => void;
 }
 
 /** What is known of an instance. */
@@ -94,7 +94,7 @@ const isDown = (phase: InstanceState['phase']): boolean => phase === 'STOPPED' |
 
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { record, secretKey } = options;
-  const registry = createRegistry(options.store, homeOf(secretKey), options.onStoreError);
+  const registry = createRegistry(options.store, homeOf(secretKey));
   const instances = new Map<string, Instance>();
   /** Started by an apply or at boot, still waiting for what they need. */
   const held = new Set<string>();

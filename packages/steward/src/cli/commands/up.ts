@@ -248,8 +248,9 @@ export const down: Command = {
 
 export const daemon: Command = {
   name: 'daemon',
-  usage: '',
-  options: {},
+  usage: '[--resume]',
+  details: '      --resume    apply the files of the last apply at once',
+  options: { resume: { type: 'boolean' } },
   takes: 'nothing',
   async run({ state, values }) {
     const log = createDaemonLog();

@@ -1,100 +1,71 @@
 /** Small JSON through a gateway, from four unix sockets: requests a second, latency, and the processor time a request costs. */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { freePort } from './free-port.ts';
-import { type Gateway, installed, type Measurement, type Peer, type Serve } from './measurement.ts';
+import { startJson } from './back-ends.ts';
+import { type Column, comparison, goal } from './comparison.ts';
+import { type Entrant, gateways, label, sameWorkers, startGateways, withCost } from './entrants.ts';
+import { installed, type Measurement } from './measurement.ts';
 import { nginx } from './peers/nginx.ts';
 import { stewardGateway } from './peers/steward.ts';
-import { processorMs } from './processor-time.ts';
-import { startProgram, untilServed, versionOf } from './program.ts';
-import { type Contestant, median, takeTurns } from './rounds.ts';
-import { ratio, table } from './table.ts';
+import { type Contestant, takeTurns } from './rounds.ts';
 import { tempFolder } from './temp-folder.ts';
-import { type Load, load } from './wrk.ts';
+import { type Load, load, usualConnections, wrkVersion } from './wrk.ts';
 
-const peers: readonly Peer<Serve, Gateway>[] = [stewardGateway, nginx];
-const workerCounts = [1, 2];
-const rounds = 4;
-const seconds = 5;
-/** Long enough for the compiler of a JavaScript engine to have seen the hot path. */
+export type Requests = Load & { processorMs: number };
+
+export const perSecond: Column<Requests> = { head: 'req/s', of: (turn) => turn.perSecond, compared: true };
+const p99: Column<Requests> = { head: 'p99 ms', of: (turn) => turn.p99Ms, digits: 2, compared: true };
+
+/** What is told of requests. */
+export const requestColumns: readonly Column<Requests>[] = [
+  perSecond,
+  { head: 'min-max', of: (turn) => turn.perSecond, as: 'range' },
+  { head: 'p50 ms', of: (turn) => turn.p50Ms, digits: 2 },
+  p99,
+  { head: 'cpu us/req', of: (turn) => (turn.processorMs * 1_000) / turn.requests, compared: true },
+  { head: 'errors', of: (turn) => turn.errors, as: 'sum' },
+];
+
+/** Long enough for the compiler of a JavaScript engine to have seen the hot path; never longer than a turn. */
 const warmUpSeconds = 2;
-const direct = 'no gateway';
 
-/** `microseconds`: processor time of the workers per request; NaN where there are none. */
-type Figures = Load & { workers: number; microseconds: number };
-
-const label = (peer: string, workers: number): string => `${peer}, ${workers} worker${workers === 1 ? '' : 's'}`;
-
-async function measure(port: number, workers: readonly number[], signal: AbortSignal): Promise<Figures> {
-  const before = processorMs(workers);
-  const result = await load(`http://127.0.0.1:${port}/`, seconds, signal);
-  const used = processorMs(workers) - before;
-  const microseconds = workers.length > 0 ? (used * 1_000) / result.requests : Number.NaN;
-  return { ...result, workers: workers.length, microseconds };
+/** Warms an entrant up, and gives its turn: wrk on `path`. */
+export async function requestsTo(
+  { name, address, workers }: Entrant,
+  path: string,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<Contestant<Requests>> {
+  await load(address + path, Math.min(warmUpSeconds, seconds), signal);
+  return { name, turn: () => withCost(workers, () => load(address + path, seconds, signal)) };
 }
 
-/** Waits until `port` serves, warms it up, and gives its turn. */
-async function enter(name: string, port: number, workers: readonly number[], signal: AbortSignal): Promise<Contestant<Figures>> {
-  await untilServed(`http://127.0.0.1:${port}/`);
-  await load(`http://127.0.0.1:${port}/`, warmUpSeconds, signal);
-  return { name, turn: () => measure(port, workers, signal) };
-}
-
-function report(figures: ReadonlyMap<string, readonly Figures[]>): string {
-  const middle = (all: readonly Figures[] | undefined, figure: keyof Figures): number => median((all ?? []).map((round) => round[figure]));
-  const row = (name: string, all: readonly Figures[]): string[] => {
-    const perSecond = all.map((round) => round.perSecond);
-    const yardstick = figures.get(label(nginx.name, all[0]?.workers ?? 0));
-    const figure = (which: keyof Figures, digits: number): string[] => {
-      const value = middle(all, which);
-      return [Number.isNaN(value) ? '-' : value.toFixed(digits), ratio(value, middle(yardstick, which))];
-    };
-    const [rate = '', rateToNginx = ''] = figure('perSecond', 0);
-    return [
-      name,
-      rate,
-      `${Math.min(...perSecond).toFixed(0)}-${Math.max(...perSecond).toFixed(0)}`,
-      rateToNginx,
-      middle(all, 'p50Ms').toFixed(2),
-      ...figure('p99Ms', 2),
-      ...figure('microseconds', 0),
-      String(all.reduce((sum, round) => sum + round.errors, 0)),
-    ];
-  };
-  return table(
-    ['gateway', 'req/s', 'min-max', 'to nginx', 'p50 ms', 'p99 ms', 'to nginx', 'cpu us/req', 'to nginx', 'errors'],
-    [...figures].map(([name, all]) => row(name, all)),
-  );
+/** Says which wrk is there; false when none is. */
+export async function hasWrk(print: (text: string) => void): Promise<boolean> {
+  const version = await wrkVersion();
+  print(`load: wrk ${version ?? 'is missing here: nothing is measured'}`);
+  return version !== undefined;
 }
 
 export const gateway: Measurement = {
   name: 'gateway',
-  about: `small JSON over 4 unix sockets, wrk with 64 connections, ${rounds} rounds of ${seconds} s each`,
-  async run(signal, print) {
-    const wrk = await versionOf('wrk', ['-v']);
-    print(`load: wrk ${wrk ?? 'is missing here: nothing is measured'}`);
-    if (wrk === undefined) return;
-    const present = await installed(peers, print);
+  about: `small JSON over 4 unix sockets, wrk with ${usualConnections} connections`,
+  pace: { rounds: 4, seconds: 5, workers: [1, 2] },
+  async run(signal, print, { rounds, seconds, workers }) {
+    if (!(await hasWrk(print))) return;
+    const present = await installed(gateways, print);
     await using folder = await tempFolder();
     await using stack = new AsyncDisposableStack();
-
-    const sockets = [1, 2, 3, 4].map((number) => join(folder.path, `${number}.sock`));
-    const backPort = await freePort();
-    stack.use(await startProgram(process.execPath, [backEnd, String(backPort), ...sockets]));
-    const contestants = [await enter(direct, backPort, [], signal)];
-    for (const workers of workerCounts) {
-      for (const peer of present) {
-        const name = label(peer.name, workers);
-        const own = join(folder.path, name.replaceAll(/\W+/g, '-'));
-        await mkdir(own, { mode: 0o711 });
-        const port = await freePort();
-        const running = stack.use(await peer.start({ port, workers, sockets, folder: own }));
-        contestants.push(await enter(name, port, running.workers, signal));
-      }
+    const backEnd = await startJson(folder.path, 4, stack);
+    const direct: Entrant = { name: 'no gateway', address: backEnd.address, port: backEnd.port, workers: [] };
+    const entrants = [direct, ...(await startGateways(present, workers, { proxy: backEnd.sockets }, folder.path, stack))];
+    const contestants: Contestant<Requests>[] = [];
+    for (const entrant of entrants) contestants.push(await requestsTo(entrant, '/', seconds, signal));
+    const figures = await takeTurns(contestants, rounds, signal);
+    print(comparison('gateway', nginx.name, requestColumns, figures, sameWorkers(nginx)));
+    for (const count of workers) {
+      const [mine, other] = [figures.get(label(stewardGateway.name, count)), figures.get(label(nginx.name, count))];
+      const text = label('', count).slice(2);
+      print(goal(`req/s at least 0.80x nginx, ${text}`, perSecond, mine, other, { atLeast: 0.8 }));
+      print(goal(`p99 at most 1.50x nginx, ${text}`, p99, mine, other, { atMost: 1.5 }));
     }
-    print(report(await takeTurns(contestants, rounds, signal)));
   },
 };
-
-const backEnd = fileURLToPath(new URL('peers/json-back-end.ts', import.meta.url));

@@ -1,11 +1,30 @@
 /** Programs that the bench runs or starts. Each has a process group of its own: Ctrl-C reaches the bench alone, which then stops them. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
 import { setTimeout as wait } from 'node:timers/promises';
 
-/** What a command wrote (stdout and stderr). @throws with that text when it fails, or takes over a minute. */
-export function outputOf(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}, signal?: AbortSignal): Promise<string> {
-  const options = { env: { ...process.env, ...env }, detached: true, timeout: 60_000, ...(signal && { signal }) };
+/** How long a command may take that says nothing else. */
+const minuteMs = 60_000;
+const maxOutputBytes = 64 * 2 ** 20;
+
+/** What a command wrote (stdout and stderr). @throws with that text when it fails, or takes over `timeoutMs`. */
+export function outputOf(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  signal?: AbortSignal,
+  timeoutMs = minuteMs,
+): Promise<string> {
+  const options = {
+    env: { ...process.env, ...env },
+    detached: true,
+    timeout: timeoutMs,
+    maxBuffer: maxOutputBytes,
+    ...(signal && { signal }),
+  };
   return new Promise((resolve, reject) => {
     execFile(command, args, options, (error, stdout, stderr) => {
       if (!error) return resolve(stdout + stderr);
@@ -29,9 +48,14 @@ const versionIn = (text: string): string => /\d+(\.\d+)+/.exec(text)?.[0] ?? 'of
 
 export type Program = AsyncDisposable & { pid: number };
 
-/** Starts a program that stays in the foreground. Disposing of it sends TERM, and KILL to its whole group 5 s later. */
-export async function startProgram(command: string, args: readonly string[]): Promise<Program> {
-  const child = spawn(command, args, { detached: true, stdio: ['ignore', 'ignore', 'inherit'] });
+/**
+ * Starts a program that stays in the foreground; its stderr is the bench's own, or goes into the file `log`.
+ * Disposing of it sends TERM, and KILL to its whole group 5 s later.
+ */
+export async function startProgram(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}, log?: string): Promise<Program> {
+  const stderr = log === undefined ? 'inherit' : openSync(log, 'a');
+  const child = spawn(command, args, { detached: true, stdio: ['ignore', 'ignore', stderr], env: { ...process.env, ...env } });
+  if (typeof stderr === 'number') closeSync(stderr);
   await once(child, 'spawn');
   const { pid } = child;
   if (pid === undefined) throw new Error(`${command} did not start`);
@@ -48,7 +72,7 @@ export async function startProgram(command: string, args: readonly string[]): Pr
   };
 }
 
-/** Waits until a GET of `url` answers 200. @throws after 20 s. */
+/** Waits until a GET of `url` answers 200, whoever signed its certificate. @throws after 20 s. */
 export async function untilServed(url: string): Promise<void> {
   const deadline = Date.now() + 20_000;
   while (!(await answers(url))) {
@@ -57,12 +81,14 @@ export async function untilServed(url: string): Promise<void> {
   }
 }
 
-async function answers(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
-    await response.arrayBuffer();
-    return response.status === 200;
-  } catch {
-    return false;
-  }
+function answers(url: string): Promise<boolean> {
+  const client = url.startsWith('https:') ? https : http;
+  return new Promise((resolve) => {
+    const request = client.get(url, { agent: false, rejectUnauthorized: false, timeout: 2_000 }, (answer) => {
+      resolve(answer.statusCode === 200);
+      answer.destroy();
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(false));
+  });
 }

@@ -13,7 +13,6 @@ import { ratio, table } from './table.ts';
 import { tempFolder } from './temp-folder.ts';
 
 const peers: readonly Peer<KeepRunning>[] = [stewardSupervisor, pm2, supervisord, bareNode, shellLoop];
-const rounds = 24;
 /** supervisord (startsecs) and PM2 (min_uptime) take an earlier death for a failed start, and wait longer: nobody is measured on that. */
 const upBeforeKillMs = 1_500;
 
@@ -61,8 +60,9 @@ function report(figures: ReadonlyMap<string, readonly number[]>): string {
 
 export const restartLatency: Measurement = {
   name: 'restart-latency',
-  about: `milliseconds from SIGKILL until the next copy runs, ${rounds} rounds, restart policies that ask for no delay`,
-  async run(signal, print) {
+  about: 'milliseconds from SIGKILL until the next copy runs, restart policies that ask for no delay',
+  pace: { rounds: 24, seconds: 0, workers: [] },
+  async run(signal, print, { rounds }) {
     const present = await installed(peers, print);
     await using folder = await tempFolder();
     await using stack = new AsyncDisposableStack();

@@ -1,26 +1,58 @@
-/** Steward against its peers, side by side in one run: `npm run bench [NAME...]`. */
+/** Steward against its peers, side by side in one run: `npm run bench -- [NAME...] [--rounds N] [--seconds N] [--workers N,N]`. */
+import { parseArgs } from 'node:util';
+import { download } from './download.ts';
 import { gateway } from './gateway.ts';
+import { handshakes } from './handshakes.ts';
+import { http2 } from './http2.ts';
 import { machineLine } from './machine.ts';
-import type { Measurement } from './measurement.ts';
+import type { Measurement, Pace } from './measurement.ts';
 import { restartLatency } from './restart-latency.ts';
+import { sharedSocket } from './shared.ts';
+import { staticFile } from './static.ts';
 
-const measurements: readonly Measurement[] = [restartLatency, gateway];
+const measurements: readonly Measurement[] = [restartLatency, gateway, staticFile, handshakes, download, sharedSocket, http2];
+
+const usage = `npm run bench -- [NAME...] [--rounds N] [--seconds N] [--workers N,N]
+names: ${measurements.map(({ name }) => name).join(', ')}`;
+
+/** The names, and what of the usual pace is to be different. @throws on words that are neither. */
+function read(argv: readonly string[]): { names: readonly string[]; other: Partial<Pace> } {
+  const options = { rounds: { type: 'string' }, seconds: { type: 'string' }, workers: { type: 'string' } } as const;
+  const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
+  const unknown = positionals.filter((name) => !measurements.some((measurement) => measurement.name === name));
+  if (unknown.length > 0) throw new Error(`no measurement is named ${unknown.join(', ')}`);
+  const count = (text: string): number => {
+    if (!/^[1-9]\d*$/.test(text)) throw new Error(`${text} is not a count`);
+    return Number(text);
+  };
+  const other = {
+    ...(values.rounds && { rounds: count(values.rounds) }),
+    ...(values.seconds && { seconds: count(values.seconds) }),
+    ...(values.workers && { workers: values.workers.split(',').map(count) }),
+  };
+  return { names: positionals, other };
+}
+
+const paceText = ({ rounds, seconds }: Pace): string => `${rounds} rounds${seconds > 0 ? ` of ${seconds} s each` : ''}`;
 
 /** Runs the named measurements, all without names; resolves to the exit code. Ctrl-C stops what was started, then ends. */
-async function main(names: readonly string[]): Promise<number> {
-  const unknown = names.filter((name) => !measurements.some((measurement) => measurement.name === name));
-  if (unknown.length > 0) {
-    console.error(`no measurement is named ${unknown.join(', ')}; there are: ${measurements.map(({ name }) => name).join(', ')}`);
+async function main(argv: readonly string[]): Promise<number> {
+  let asked: ReturnType<typeof read>;
+  try {
+    asked = read(argv);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${usage}`);
     return 2;
   }
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
   console.log(machineLine());
-  for (const { name, about, run } of measurements) {
-    if (names.length > 0 && !names.includes(name)) continue;
-    console.log(`\n${name}: ${about}`);
+  for (const { name, about, pace: usual, run } of measurements) {
+    if (asked.names.length > 0 && !asked.names.includes(name)) continue;
+    const pace = { ...usual, ...asked.other };
+    console.log(`\n${name}: ${about}, ${paceText(pace)}`);
     try {
-      await run(interrupted.signal, console.log);
+      await run(interrupted.signal, console.log, pace);
     } catch (error) {
       if (!interrupted.signal.aborted) throw error;
       console.error('interrupted; all that was started is stopped');

@@ -1,13 +1,26 @@
 /** wrk: the load, and what its output says. */
-import { outputOf } from './program.ts';
+import { outputOf, versionOf } from './program.ts';
 
 /** What one run of wrk found. */
 export type Load = { requests: number; perSecond: number; p50Ms: number; p99Ms: number; errors: number };
 
-/** 64 connections on one thread for so many seconds. */
-export async function load(url: string, seconds: number, signal: AbortSignal): Promise<Load> {
-  return parseWrk(await outputOf('wrk', ['-t1', '-c64', `-d${seconds}s`, '--latency', url], {}, signal));
+/** Connections a measurement keeps open unless it says otherwise. */
+export const usualConnections = 64;
+
+/** So many connections on one thread for so many seconds; `more` are further options of wrk. */
+export async function load(
+  url: string,
+  seconds: number,
+  signal: AbortSignal,
+  connections = usualConnections,
+  more: readonly string[] = [],
+): Promise<Load> {
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', ...more, url];
+  return parseWrk(await outputOf('wrk', args, {}, signal, (seconds + 60) * 1_000));
 }
+
+/** Its version; undefined when it is not installed. */
+export const wrkVersion = (): Promise<string | undefined> => versionOf('wrk', ['-v']);
 
 const unitMs: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1_000, m: 60_000 };
 

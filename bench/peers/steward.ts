@@ -2,54 +2,79 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Gateway, KeepRunning, Peer, Serve } from '../measurement.ts';
+import { filesPath, type Gateway, type KeepRunning, type Peer, type Serve } from '../measurement.ts';
 import { outputOf, versionOf } from '../program.ts';
 
 const launcher = fileURLToPath(new URL('../../packages/steward/bin/steward', import.meta.url));
 const version = (): Promise<string | undefined> => versionOf(launcher, ['version']);
 
+/** A daemon with a state directory of its own. */
+export type Steward = AsyncDisposable & {
+  /** What a command prints. @throws when it fails. */
+  command: (...words: readonly string[]) => Promise<string>;
+  /** Applies `file`, an object in the shape of steward.yaml. @throws when it is refused. */
+  apply: (file: object) => Promise<void>;
+  /** What runs, the gateway's workers among them. */
+  instances: () => Promise<readonly Instance[]>;
+};
+
+export type Instance = { name: string; service: string; state: string; pid: number };
+
 /** Runs `file` (JSON is YAML too) with a state directory in `folder`. */
-async function up(file: object, folder: string): Promise<AsyncDisposable & { state: string }> {
+export async function startSteward(file: object, folder: string): Promise<Steward> {
   const path = join(folder, 'steward.yaml');
-  const state = join(folder, 'state');
-  await writeFile(path, JSON.stringify(file, undefined, 2));
-  const down = (): Promise<string> => outputOf(launcher, ['down', '--state', state]);
+  const command = (...words: readonly string[]): Promise<string> => outputOf(launcher, [...words, '--state', join(folder, 'state')]);
+  const write = (next: object): Promise<void> => writeFile(path, JSON.stringify(next, undefined, 2));
+  const down = async (): Promise<void> => void (await command('down'));
+  await write(file);
   try {
-    await outputOf(launcher, ['up', '-d', path, '--state', state]);
+    await command('up', '-d', path);
   } catch (error) {
     await down();
     throw error;
   }
-  return { state, [Symbol.asyncDispose]: async () => void (await down()) };
+  return {
+    command,
+    apply: async (next) => {
+      await write(next);
+      await command('apply', path);
+    },
+    instances: async () => (JSON.parse(await command('ps', '--json')) as { instances: Instance[] }).instances,
+    [Symbol.asyncDispose]: down,
+  };
 }
+
+/** The pids of the gateway's workers. */
+export const workerPids = async (steward: Steward): Promise<number[]> =>
+  (await steward.instances()).filter(({ service }) => service === 'gateway').map(({ pid }) => pid);
 
 /** A service that restarts with no delay however often it dies. */
 export const stewardSupervisor: Peer<KeepRunning> = {
   name: 'Steward',
   version,
-  start: ({ command, folder }) => up({ services: { program: { run: command, backoff: { first: '0s', base: '0s' } } } }, folder),
+  start: ({ command, folder }) => startSteward({ services: { program: { run: command, backoff: { first: '0s', base: '0s' } } } }, folder),
 };
 
-/** A site over the sockets. */
+/** The site of a task. */
+export function site(task: Serve): object {
+  const { port, proxy, files, tls } = task;
+  const routes = [...(proxy ? [{ upstream: 'back' }] : []), ...(files ? [{ path: filesPath(task), files }] : [])];
+  return { listen: [`127.0.0.1:${port}`], routes, ...(tls && { tls }) };
+}
+
+/** A site over the upstreams or the folder. */
 export const stewardGateway: Peer<Serve, Gateway> = {
   name: 'Steward',
   version,
-  async start({ port, workers, sockets, folder }) {
-    const running = await up(
+  async start(task) {
+    const running = await startSteward(
       {
-        upstreams: { back: { servers: sockets.map((socket) => `unix:${socket}`) } },
-        sites: [{ listen: [`127.0.0.1:${port}`], routes: [{ upstream: 'back' }] }],
-        gateway: { workers, accessLog: false },
+        ...(task.proxy && { upstreams: { back: { servers: task.proxy } } }),
+        sites: [site(task)],
+        gateway: { workers: task.workers, accessLog: false },
       },
-      folder,
+      task.folder,
     );
-    return { ...running, workers: await workerPids(running.state) };
+    return { ...running, workers: await workerPids(running) };
   },
 };
-
-async function workerPids(state: string): Promise<number[]> {
-  const { instances } = JSON.parse(await outputOf(launcher, ['ps', '--json', '--state', state])) as {
-    instances: { service: string; pid: number }[];
-  };
-  return instances.filter(({ service }) => service === 'gateway').map(({ pid }) => pid);
-}

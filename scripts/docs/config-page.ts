@@ -1,6 +1,8 @@
 /** docs/config.md: every section and key of steward.yaml, from the shapes that the reader checks files against. */
-import { fileShape } from '../../packages/steward/src/config/sections/file.ts';
+import { referredBy } from '../../packages/steward/src/config/check-shape.ts';
+import { definitions, fileShape } from '../../packages/steward/src/config/sections/file.ts';
 import { templateNames } from '../../packages/steward/src/config/sections/templates.ts';
+import { variableNames, variablePrefixes } from '../../packages/steward/src/config/variable-names.ts';
 import { anchorOf, code, page, sentence, table } from './markdown.ts';
 import { explain, type Shape, shapeOf, typeOf, valuesOf } from './shape.ts';
 
@@ -9,8 +11,11 @@ interface Section {
   readonly shape: Shape;
 }
 
-/** The mapping with fixed keys inside a value, and how its place is written. */
+const root = shapeOf(fileShape);
+
+/** The mapping with fixed keys inside a value, and how its place is written: shapes that hold themselves by their name. */
 function innerOf(shape: Shape, title: string): Section | undefined {
+  if (shape.$ref) return { title: shape.$ref.slice('#/$defs/'.length), shape: referredBy(shape, root) };
   if (shape.properties) return { title, shape };
   const values = valuesOf(shape);
   if (values) return innerOf(values, `${title}.NAME`);
@@ -18,16 +23,23 @@ function innerOf(shape: Shape, title: string): Section | undefined {
   return shape.anyOf?.map((branch) => innerOf(branch, title)).find((found) => found !== undefined);
 }
 
+const definitionNames = Object.keys(definitions);
+
+/** Sections within one, those that have a name of their own last. */
+function innersOf({ title, shape }: Section): Section[] {
+  const inners = Object.entries(shape.properties ?? {}).flatMap(
+    ([key, value]) => innerOf(value, title === '' ? key : `${title}.${key}`) ?? [],
+  );
+  return inners.toSorted((a, b) => definitionNames.indexOf(a.title) - definitionNames.indexOf(b.title));
+}
+
 /** All sections in the order they are first named, each once; `defaults` has the keys of a service. */
-function sectionsOf(root: Shape): Section[] {
+function sectionsOf(): Section[] {
   const found: Section[] = [];
   const visit = (section: Section): void => {
     if (found.some(({ shape }) => sameShape(shape, section.shape))) return;
     found.push(section);
-    for (const [key, value] of Object.entries(section.shape.properties ?? {})) {
-      const inner = innerOf(value, section.title === '' ? key : `${section.title}.${key}`);
-      if (inner && inner.title !== 'defaults') visit(inner);
-    }
+    for (const inner of innersOf(section)) if (inner.title !== 'defaults') visit(inner);
   };
   visit({ title: '', shape: root });
   return found;
@@ -72,9 +84,20 @@ The texts of a service may hold names in double braces, replaced for each instan
 \`env\`, \`envFile\`, \`ready\`, and \`file\` of \`stdout\` and \`stderr\`. A number may be padded: \`{{instance:02d}}\` writes 01 for 1.
 Four braces, \`{{{{\`, write two.`;
 
+const variablesPart = `## Variables
+
+Texts that are said to be "with variables" hold names behind a dollar sign, \`$host\` or \`\${host}\`, filled in for each request. Besides
+these there are \`$1\` to \`$9\` and the named groups of the last regular expression that fitted, those that \`set\` and
+\`authRequest\` make, and those of \`variables:\`. The names are nginx's where nginx has them; letter case counts for nothing.`;
+
+const variableRows = (): string[][] => [
+  ...Object.entries(variableNames).map(([name, meaning]) => [code(`$${name}`), sentence(meaning)]),
+  ...Object.entries(variablePrefixes).map(([prefix, meaning]) => [code(`$${prefix}NAME`), sentence(meaning)]),
+];
+
 /** The whole page. */
 export function configPage(): string {
-  const sections = sectionsOf(shapeOf(fileShape));
+  const sections = sectionsOf();
   return page([
     intro,
     ...sections.flatMap((section) => [
@@ -87,6 +110,8 @@ export function configPage(): string {
       ['Name', 'Stands for'],
       Object.entries(templateNames).map(([name, meaning]) => [code(`{{${name}}}`), meaning]),
     ),
+    variablesPart,
+    table(['Name', 'Stands for'], variableRows()),
   ]);
 }
 

@@ -28,6 +28,7 @@ function rangeOf({ minimum, maximum }: Shape): string {
 /** The type of a value in words: `duration`, `whole number from 1 to 65535`, `list of text`. */
 export function typeOf(shape: Shape): string {
   const { anyOf, items } = shape;
+  if (shape.$ref) return 'mapping';
   const known = [shape, ...(anyOf ?? [])].find(({ format }) => format?.startsWith('steward-'))?.format;
   if (known !== undefined) return known.slice('steward-'.length);
   if (anyOf || shape.type === 'boolean') return alternatives(shape, typeOf);
@@ -43,7 +44,11 @@ export function typeOf(shape: Shape): string {
 /** `text, true or false`. */
 function alternatives(shape: Shape, nameOf: (branch: Shape) => string): string {
   const branches = shape.anyOf ?? [shape];
-  const names = [...new Set(branches.flatMap((branch) => (branch.type === 'boolean' ? ['true', 'false'] : nameOf(branch))))];
+  const wordsOf = (branch: Shape): string | string[] => {
+    if (branch.type !== 'boolean') return nameOf(branch);
+    return branch.const === undefined ? ['true', 'false'] : String(branch.const);
+  };
+  const names = [...new Set(branches.flatMap(wordsOf))];
   return names.length < 2 ? (names[0] ?? '') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
 }
 

@@ -2,7 +2,7 @@
  * The state directory: everything that outlives the daemon is in it, and one daemon at a time owns it.
  *
  *   state.db  secret.key  control.sock  daemon.log       0600: the daemon's own
- *   io/ 0700 pipes and keeper   logs/ 0750   authority/ 0700   gateway/ 0700 the workers' table   sockets/ 0711 by service   notify/ 0711 sd_notify
+ *   io/ 0700 pipes and keeper   logs/ 0750   authority/ 0700   acme/ 0700   gateway/ 0700 the workers' table   sockets/ 0711 by service   notify/ 0711 sd_notify
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
@@ -19,6 +19,7 @@ export interface StateFolder {
   readonly io: string;
   readonly logs: string;
   readonly authority: string;
+  readonly acme: string;
   readonly gateway: string;
   readonly sockets: string;
   readonly notify: string;
@@ -40,6 +41,7 @@ export function stateFolderAt(given: string | undefined): StateFolder {
     io: at('io'),
     logs: at('logs'),
     authority: at('authority'),
+    acme: at('acme'),
     gateway: at('gateway'),
     sockets: at('sockets'),
     notify: at('notify'),
@@ -52,6 +54,7 @@ function makeFolders(state: StateFolder): void {
     [state.io, 0o700],
     [state.logs, 0o750],
     [state.authority, 0o700],
+    [state.acme, 0o700],
     [state.gateway, 0o700],
     [state.sockets, 0o711],
     [state.notify, 0o711],

@@ -5,20 +5,29 @@
  *   files ── config ──▶ plan ──▶ supervisor.apply         journal ◀── every room
  *                          └───▶ gateway.setTable ◀── endpoints of ready instances ── supervisor.onChange
  */
+import { randomBytes } from 'node:crypto';
 import type { Plan, Status } from '@steward/sdk/contract/system';
 import { type Api, createApi, createBell, type FilesRequest, type System } from './api/api.ts';
-import type { Config } from './config/model.ts';
+import { type Config, plainGateway } from './config/model.ts';
 import type { Change } from './config/plan.ts';
-import { formatProblems, hasErrors } from './config/problem.ts';
+import { formatPlace, formatProblems, hasErrors } from './config/problem.ts';
 import { type Loaded, loadConfig } from './config/read.ts';
 import { StewardError } from './errors.ts';
 import {
+  type Acme,
   buildTable,
   type Certificate,
+  certificateName,
+  createAcme,
   createGateway,
+  createLogFiles,
   type Gateway,
+  type LogFiles,
   listenerName,
   loadCertificates,
+  loadSiteFiles,
+  logFilesOf,
+  noChallenges,
   openAuthority,
   workerCommand,
   workerProgram,
@@ -57,7 +66,7 @@ const emptyConfig: Config = {
   name: '',
   instances: [],
   sites: [],
-  gateway: { headerTimeoutMs: 60_000, stallTimeoutMs: 60_000, idleTimeoutMs: 75_000, accessLog: true },
+  gateway: plainGateway,
 };
 
 /** A full disk makes every write fail: it is told once in a while. */
@@ -105,8 +114,16 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   const startedAt = new Date();
 
   let config = emptyConfig;
+  /** Where a field of a service is written, as people are told. */
+  let placeOf: (service: string, field: string) => string = () => '';
   let certificates: ReadonlyMap<string, Certificate> = new Map();
+  let siteFiles: ReadonlyMap<string, string> = new Map();
+  let challenges = noChallenges;
+  let ticketKeys = randomBytes(48).toString('base64');
   let gateway: Gateway | undefined;
+  let acme: Acme | undefined;
+  let acmeSpec = '';
+  let logFiles: LogFiles | undefined;
   /** Who the gateway's workers run as, when that is not Steward's own user. */
   let gatewayAs: User | undefined;
   let gatewayReason: string | undefined;
@@ -123,6 +140,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     logFolder: state.logs,
     secretKey,
     socketGroup: () => gatewayAs?.gid,
+    placeOf: (service, field) => placeOf(service, field),
     capabilitiesOf: (service) => (service === gatewayService ? ['net_bind_service'] : []),
     record: (type, subject, message, data) => {
       journal.record({ type, subject, message, ...(data && { data }) });
@@ -132,19 +150,27 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     onGrowth: () => growth.ring(),
   });
 
+  function tellTrouble({ message }: { readonly message: string }): void {
+    journal.record({ type: 'gateway.trouble', subject: gatewayService, message });
+    log('warn', `gateway: ${message}`);
+  }
+
   /** Sends the gateway what is reachable now, if that is news; resolves when its workers serve by it. Never rejects. */
   async function publishTable(): Promise<void> {
     if (gateway === undefined) return;
-    const table = buildTable(config.sites, supervisor.endpoints(), certificates, config.gateway);
+    const table = buildTable(config.sites, config.gateway, {
+      endpoints: supervisor.endpoints(),
+      certificates: new Map([...certificates, ...(acme?.certificates() ?? [])]),
+      files: siteFiles,
+      challenges,
+      ticketKeys,
+    });
     const text = JSON.stringify(table);
     if (text === lastTable) return;
     lastTable = text;
     try {
       const problems = await gateway.setTable(table);
-      for (const { message } of problems) {
-        journal.record({ type: 'gateway.trouble', subject: gatewayService, message });
-        log('warn', `gateway: ${message}`);
-      }
+      problems.forEach(tellTrouble);
     } catch (error) {
       lastTable = '';
       log('error', `the gateway's table cannot be written: ${(error as Error).message}`);
@@ -158,6 +184,36 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
       log: (line) => log('info', line),
       ...(user && { owner: { uid: user.uid, gid: user.gid } }),
     });
+  }
+
+  /** Asks for the certificates that sites get from an authority out there, and renews them. */
+  async function ensureAcme({ sites, gateway: { acme: spec } }: Config): Promise<void> {
+    const wanted = sites.filter(({ tls }) => tls === 'acme');
+    const text = wanted.length === 0 || spec === undefined ? '' : JSON.stringify(spec);
+    if (text !== acmeSpec) {
+      await acme?.stop();
+      acme = undefined;
+      acmeSpec = text;
+    }
+    if (text === '' || spec === undefined) return;
+    acme ??= await createAcme({
+      dir: state.acme,
+      spec,
+      log: (line) => log('info', line),
+      publish: async (next) => {
+        challenges = next;
+        await publishTable();
+      },
+      onCertificate: () => void publishTable(),
+      onTrouble: tellTrouble,
+    });
+    acme.want(wanted.flatMap((site) => ({ name: certificateName(site) ?? '', hosts: site.hosts })));
+  }
+
+  function ensureLogFiles({ sites }: Config, user: User | undefined): void {
+    logFiles?.stop();
+    logFiles = createLogFiles({ ...(user && { owner: { uid: user.uid, gid: user.gid } }), log: (line) => log('warn', line) });
+    logFiles.want(logFilesOf(sites));
   }
 
   function workersUser(next: Config): User | undefined {
@@ -185,14 +241,17 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   /** What the files amount to, with the problems of certificate files. `internal` also makes those of the local authority. */
   async function examine(request: FilesRequest, internal: boolean) {
     const { loaded, paths } = load(request);
-    const sites = loaded.config.sites.filter(({ tls }) => internal || tls !== 'internal');
+    const sites = loaded.config.sites.filter(({ tls }) => internal || typeof tls !== 'string');
     const certs = hasErrors(loaded.problems) ? { certificates, problems: [] } : await loadCertificates(sites, state.authority, Date.now());
-    const problems = [...loaded.problems, ...certs.problems];
+    const named = await loadSiteFiles(loaded.config.sites);
+    const problems = [...loaded.problems, ...certs.problems, ...named.problems];
     return {
       config: loaded.config,
       certificates: certs.certificates,
+      siteFiles: named.files,
       problems,
       problemsText: formatProblems(problems, loaded.sources),
+      placeOf: (service: string, field: string) => formatPlace(loaded.placeOf(service, field)),
       paths,
     };
   }
@@ -254,13 +313,15 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     const changes = supervisor.plan(specs);
     refuseReplacement(request, found.paths, changes);
     const plan = planOf(found, changes);
-    ({ config, certificates } = found);
+    ({ config, certificates, siteFiles, placeOf } = found);
     gatewayAs = user;
     files = found.paths;
     saved.set('files', files);
     saved.set('gateway', gatewayPart(config));
     supervisor.apply(specs);
+    ensureLogFiles(config, user);
     await publishTable();
+    await ensureAcme(config);
     journal.record({ type: 'config.applied', subject: files.join(' '), message: summary(changes) });
     log('info', `applied ${files.join(' ')}: ${summary(changes)}`);
     return plan;
@@ -276,6 +337,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   const renewing = setInterval(() => {
     void inTurn(async () => {
       ({ certificates } = await loadCertificates(config.sites, state.authority, Date.now()));
+      ticketKeys = randomBytes(48).toString('base64');
       await publishTable();
     }).catch((error: Error) => log('error', `certificates cannot be renewed: ${error.message}`));
   }, renewLookMs).unref();
@@ -289,6 +351,8 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     clearInterval(renewing);
     journal.record({ type: 'daemon.stopped', subject: 'daemon', message: reason });
     await supervisor.close(keeper);
+    logFiles?.stop();
+    await acme?.stop();
     await gateway?.stop();
     await api.close(); // last: who waits for the end waits for this
     store.close();
@@ -320,7 +384,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
       stateFolder: state.path,
       files: [...files],
       name: config.name,
-      gatewayProblems: (gateway?.problems() ?? []).map(({ message }) => message),
+      gatewayProblems: [...(gateway?.problems() ?? []), ...(acme?.problems() ?? [])].map(({ message }) => message),
       listeners: config.sites.flatMap((site) =>
         site.listen.map((listen) => ({ address: listenerName(listen), tls: site.tls !== undefined, hosts: [...site.hosts] })),
       ),

@@ -43,6 +43,21 @@ test('quickstart: two languages, files and HTTPS', async (t) => {
   assert.equal(await new Promise((resolve) => up.once('exit', resolve)), 0);
 });
 
+test('shared-socket: processes that are killed refuse nobody', async (t) => {
+  const place = newPlace(t);
+  const port = await freePort();
+  const folder = copyExample(place, 'shared-socket', (text) => text.replaceAll('8600', String(port)));
+  await place.ok('up', '-d', folder);
+  const before = await place.ps();
+  for (const { pid } of before) kill(pid as number);
+  const { body } = await get(`http://localhost:${port}/`);
+  assert.match(body, /^hello from process \d+\n$/);
+  assert.ok(
+    before.every(({ pid }) => !body.includes(` ${pid}\n`)),
+    'one that was started since answers',
+  );
+});
+
 test('ooad: the supervisord and nginx files of a real back end, as they are', {
   skip: process.getuid?.() !== 0 && 'user=www-data needs root',
 }, async (t) => {

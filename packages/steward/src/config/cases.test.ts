@@ -49,6 +49,7 @@ const pieces = [
   ...['{', '}', '[', ']', ':', ': ', '- ', '#', '"', "'", '|', '>', '&a ', '*a', '<<: *a', '!!', '%', '@', '?', '\n', '\r\n', '\t', '  '],
   ...['\0', '\uFEFF', '中', '💥', '{{', '}}', '{{secret.x}}', '{{port}}', '0', '-1', '1e999', 'null', '~ (', '__proto__:', 'constructor:'],
   ...['[::]:1', 'unix:', '99999999999999999999', 'after: [a]', 'instances: 3', 'tls: internal', 'file: x', '.5', '0x10', 'services:'],
+  ...['$', '${', '$host', '$1', '@a', '~ ', '= /', '^~ /', '10/s', 'steps: [', '{if: {value: ', 'routes: [', 'upstream: ', '(?<x>', '=404'],
 ];
 
 test('no text makes reading throw, and each error stands somewhere in the file', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type TSchema, Type } from 'typebox';
 import { checkShape, dotted } from './check-shape.ts';
-import { closed, duration, size, words } from './sections/vocabulary.ts';
+import { closed, duration, listOf, refersTo, size, words } from './sections/vocabulary.ts';
 import { readYaml } from './yaml.ts';
 
 const shape = closed(
@@ -97,6 +97,23 @@ test('all problems come at once, those of a list by their place', () => {
     told('run: [a, 1, b, true]\nport: x').map((line) => line.split(' ', 3).slice(0, 3).join(' ')),
     ['1:10+1 config/wrong-type run.1:', '1:16+4 config/wrong-type run.3:', '2:7+1 config/wrong-type port:'],
   );
+});
+
+const tree = Type.Object(
+  { root: Type.Optional(refersTo('node', '')), nodes: Type.Optional(listOf('node', '')) },
+  {
+    additionalProperties: false,
+    $defs: { node: closed({ name: Type.String(), nodes: Type.Optional(listOf('node', '')) }, '') },
+  },
+);
+
+test('a shape that holds itself is checked at every depth', () => {
+  assert.deepEqual(told('root: {name: a, nodes: [{name: b, nodes: []}]}\nnodes: [{name: c}]', tree), []);
+  assert.deepEqual(told('root: {name: a, nodes: [{name: b, nodes: [{nam: c}]}]}\nnodes: {}', tree), [
+    '1:44+3 config/unknown-key root.nodes.0.nodes.0.nam: there is no "nam" in root.nodes.0.nodes.0 | Use one of: name, nodes. Did you mean "name"?',
+    '1:43+8 config/missing-key root.nodes.0.nodes.0: "name" is missing | Add name: a text.',
+    '2:8+2 config/wrong-type nodes: a mapping stands where a list is expected | Write a list.',
+  ]);
 });
 
 test('a pointer reads as a path of names', () => {

@@ -9,6 +9,9 @@ import { type Origins, originOf, type Position, type Problem, pointerStep } from
 
 /** The JSON Schema keywords our shapes use. */
 export interface Shape {
+  /** `#/$defs/NAME` of the root: how shapes hold themselves. */
+  readonly $ref?: string;
+  readonly $defs?: Readonly<Record<string, Shape>>;
   readonly type?: string;
   readonly properties?: Readonly<Record<string, Shape>>;
   readonly patternProperties?: Readonly<Record<string, Shape>>;
@@ -24,6 +27,14 @@ export interface Shape {
   readonly maximum?: number;
   readonly minItems?: number;
   readonly description?: string;
+}
+
+/** The shape that `shape` refers to under `$defs` of `root`, else itself. Throws when there is no such definition. */
+export function referredBy(shape: Shape, root: Shape): Shape {
+  if (shape.$ref === undefined) return shape;
+  const found = root.$defs?.[shape.$ref.slice('#/$defs/'.length)];
+  if (found === undefined) throw new Error(`${shape.$ref} is not defined`);
+  return found;
 }
 
 const kindOf = (value: unknown): string =>
@@ -99,14 +110,16 @@ const propertyOf = ({ properties = {} }: Shape, key: string): Shape | undefined 
 /** Whether `value` was meant for this branch of a choice: same type, so that its inside is worth telling about. */
 const isMeantFor = (shape: Shape, value: unknown): boolean => choices(shape).length === 0 && hasType(shape.type, value);
 
-/** All differences between `value` and `shape`, with positions from `origins`. */
-export function checkShape(root: TSchema, value: unknown, origins: Origins): Problem<ConfigCode>[] {
+/** All differences between `value` and the shape `schema`, whose `$defs` its `$ref`s name; with positions from `origins`. */
+export function checkShape(schema: TSchema, value: unknown, origins: Origins): Problem<ConfigCode>[] {
+  const root = schema as Shape;
   const problems: Problem<ConfigCode>[] = [];
   const tell = (pointer: string, code: ConfigCode, message: string, hint: string, at?: Position): void => {
     problems.push({ severity: 'error', code, message, hint, at: at ?? originOf(origins, pointer) });
   };
 
-  function visit(shape: Shape, given: unknown, pointer: string): void {
+  function visit(place: Shape, given: unknown, pointer: string): void {
+    const shape = referredBy(place, root);
     if (shape.anyOf) visitChoice(shape, shape.anyOf, given, pointer);
     else visitPlain(shape, given, pointer);
   }
@@ -202,6 +215,6 @@ export function checkShape(root: TSchema, value: unknown, origins: Origins): Pro
     );
   }
 
-  visit(root as Shape, value, '');
+  visit(root, value, '');
   return problems;
 }

@@ -3,7 +3,9 @@
  * the rooms below take their part of it and need no other source.
  */
 import type { SignalName } from './signals.ts';
+import type { GatewaySpec, SiteSpec } from './site-model.ts';
 
+export * from './site-model.ts';
 export type { SignalName };
 
 export interface Config {
@@ -52,8 +54,22 @@ export interface InstanceSpec {
 
 /** Where an instance can be reached. */
 export type Endpoint =
-  | { readonly kind: 'unix'; readonly path: string /** made by Steward, which removes it too */; readonly owned: boolean }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  | {
+      readonly kind: 'unix';
+      readonly path: string;
+      /** made by Steward, which removes it too */
+      readonly owned: boolean;
+      readonly shared?: SharedSpec;
+    }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly shared?: SharedSpec };
+
+/** Steward listens there itself, and gives the socket to all instances of the service; they have the same endpoint. */
+export interface SharedSpec {
+  /** IP address to listen on; undefined is every address, IPv6 and IPv4, and always so for a unix socket. */
+  readonly host?: string;
+  /** Connections that may wait to be accepted. */
+  readonly backlog: number;
+}
 
 export type ReadySpec = {
   readonly timeoutMs: number;
@@ -93,101 +109,3 @@ export interface OutputSpec {
   readonly maxBytes: number;
   readonly keep: number;
 }
-
-export interface GatewaySpec {
-  /** Undefined: one per processor. */
-  readonly workers?: number;
-  readonly user?: string;
-  readonly headerTimeoutMs: number;
-  /** Silence of a client that owes more of its body, or takes nothing of its answer. */
-  readonly stallTimeoutMs: number;
-  readonly idleTimeoutMs: number;
-  readonly accessLog: boolean;
-}
-
-/** An address to listen on. `host` undefined is every address, IPv6 and IPv4. */
-export interface ListenSpec {
-  readonly host?: string;
-  readonly port: number;
-}
-
-export interface SiteSpec {
-  /** Lowercase; exact, `*.example.com`, `example.*` or `~regex`. Empty answers what no other site does. */
-  readonly hosts: readonly string[];
-  /** Answers unknown hosts on its ports. */
-  readonly isDefault: boolean;
-  readonly listen: readonly ListenSpec[];
-  readonly tls?: 'internal' | CertificateFiles;
-  /** Plain HTTP listeners that redirect to the first of `listen`. */
-  readonly redirectFrom: readonly ListenSpec[];
-  /** What $server_name stands for. */
-  readonly serverName: string;
-  readonly routes: readonly RouteSpec[];
-}
-
-export interface CertificateFiles {
-  readonly cert: string;
-  readonly key: string;
-  readonly chain?: string;
-}
-
-export interface RouteSpec {
-  readonly match: PathMatch;
-  /** 0 sets no limit. */
-  readonly maxBodyBytes: number;
-  readonly addHeaders: Readonly<Record<string, string>>;
-  readonly action: RouteAction;
-}
-
-export type PathMatch =
-  /** `stop`: nginx's `^~`, wins over regular expressions when it is the longest prefix. */
-  | { readonly kind: 'prefix'; readonly path: string; readonly stop: boolean }
-  | { readonly kind: 'exact'; readonly path: string }
-  | { readonly kind: 'regex'; readonly pattern: string; readonly anyCase: boolean };
-
-export type RouteAction =
-  | ProxyAction
-  | FilesAction
-  | { readonly kind: 'redirect'; readonly to: string; readonly status: number }
-  | { readonly kind: 'respond'; readonly status: number; readonly body: string };
-
-export interface ProxyAction {
-  readonly kind: 'proxy';
-  /** The instances of a service, or fixed servers under a name of their own. */
-  readonly target:
-    | { readonly kind: 'service'; readonly service: string }
-    | { readonly kind: 'servers'; readonly name: string; readonly servers: readonly ServerSpec[] };
-  readonly scheme: 'http' | 'https';
-  readonly upstreamPath?: string;
-  readonly setHeaders: Readonly<Record<string, string>>;
-  readonly forwardedHeaders: 'set' | 'append' | 'off';
-  /** Host header for the upstream: `keep` the client's, the `upstream`'s own address, or a text. */
-  readonly upstreamHost: string;
-  readonly rewriteLocation: readonly { readonly from: string; readonly to: string }[];
-  readonly buffering: boolean;
-  readonly connectTimeoutMs: number;
-  readonly readTimeoutMs: number;
-}
-
-export interface FilesAction {
-  readonly kind: 'files';
-  /** Absolute. */
-  readonly folder: string;
-  /** `strip` takes the matched prefix off the path first (alias), `append` appends the whole path (root). */
-  readonly mapping: 'strip' | 'append';
-  readonly index: readonly string[];
-  readonly fallback?: string;
-}
-
-export interface ServerSpec {
-  readonly address: Address;
-  readonly weight: number;
-  readonly maxFails: number;
-  readonly failTimeoutMs: number;
-  readonly backup: boolean;
-  readonly down: boolean;
-}
-
-export type Address =
-  | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };

@@ -64,9 +64,12 @@ function frame(at: Position, lines: readonly string[]): string[] {
   return [`  ${number} | ${line}`, `  ${' '.repeat(number.length)} | ${lead}${marks}`];
 }
 
+/** `steward.yaml:4:11`; empty when there is no place. */
+export const formatPlace = (at: Position | undefined): string => (at === undefined ? '' : `${at.file}:${at.line}:${at.column}`);
+
 function formatOne(problem: Problem, linesOf: ReadonlyMap<string, readonly string[]>): string {
   const { at, severity, message, hint, code } = problem;
-  const where = at === undefined ? '' : `${at.file}:${at.line}:${at.column}  `;
+  const where = at === undefined ? '' : `${formatPlace(at)}  `;
   const kind = severity === 'error' ? '' : `${severity}: `;
   const lines = at === undefined ? undefined : linesOf.get(at.file);
   const advice = hint === undefined ? `  [${code}]` : `  ${hint}  [${code}]`;

@@ -1,7 +1,8 @@
 /** A service as written → its instances: defaults filled in, templates replaced, units as numbers. Pure. */
+import { isIP, isIPv6 } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { ConfigCode } from './codes.ts';
-import type { BackoffSpec, Endpoint, InstanceSpec, OutputSpec, ReadySpec, StopSpec } from './model.ts';
+import type { BackoffSpec, Endpoint, InstanceSpec, OutputSpec, ReadySpec, SharedSpec, StopSpec } from './model.ts';
 import { type Problem, pointerStep } from './problem.ts';
 import type { Scope } from './scope.ts';
 import type { ServiceSource } from './sections/service.ts';
@@ -11,7 +12,7 @@ import { parseDuration, parseSize } from './units.ts';
 import { splitWords } from './words.ts';
 
 const mb = 1024 * 1024;
-const standard = { logBytes: 50 * mb, logKeep: 10, priority: 999 } as const;
+const standard = { logBytes: 50 * mb, logKeep: 10, priority: 999, backlog: 4096 } as const;
 /** The path of a unix socket must fit into sun_path (unix(7)). */
 const longestSocketPath = 107;
 
@@ -93,7 +94,8 @@ class Draft {
         missing: '{{endpoint}} stands for nothing: this service has no port and no socket',
         hint: 'Add port: NUMBER or socket: true.',
       };
-    return { value: endpoint.kind === 'tcp' ? `${endpoint.host}:${endpoint.port}` : 'localhost' };
+    if (endpoint.kind === 'unix') return { value: 'localhost' };
+    return { value: `${isIPv6(endpoint.host) ? `[${endpoint.host}]` : endpoint.host}:${endpoint.port}` };
   }
 
   #variable(name: string): ReturnType<Lookup> {
@@ -121,20 +123,36 @@ class Draft {
   }
 }
 
-function endpointOf(draft: Draft, source: ServiceSource): Endpoint | undefined {
-  const { service, number, count } = draft.naming;
-  if (source.port !== undefined && source.socket)
-    draft.tell('/socket', 'config/two-endpoints', 'a service has a port or a socket, not both', 'Take one of them away.');
-  if (source.port !== undefined) {
-    const port = source.port + number - draft.firstNumber;
-    const last = port + count - 1;
-    if (last > 65535)
-      draft.tell('/port', 'config/out-of-range', `the last of ${count} instances would get port ${last}`, 'Begin with a lower port.');
-    return { kind: 'tcp', host: '127.0.0.1', port };
-  }
-  if (!source.socket) return undefined;
-  const owned = source.socket === true;
-  const path = owned ? join(draft.scope.socketFolder, service, `${number}.sock`) : draft.path(source.socket as string, '/socket');
+function sharedOf(draft: Draft, { listen, port, socket }: ServiceSource): SharedSpec | undefined {
+  if (listen === undefined) return undefined;
+  if (port === undefined && !socket)
+    draft.tell('/listen', 'config/shared-socket', 'it does not say where to listen', 'Add port: NUMBER or socket: true.');
+  const { host, backlog = standard.backlog } = listen === 'shared' ? {} : listen;
+  if (host !== undefined && (isIP(host) === 0 || host.includes('%')))
+    draft.tell('/listen/host', 'config/address', `"${host}" is no IP address`, 'Write one such as 127.0.0.1, or leave it out for all.');
+  if (host !== undefined && port === undefined)
+    draft.tell('/listen/host', 'config/shared-socket', 'a unix socket has no host', 'Take it away, or give the service a port.');
+  return { ...(host !== undefined && { host }), backlog };
+}
+
+/** Where a client on this machine reaches what listens on `host`. */
+const hostToAsk = (host: string | undefined): string => (host === undefined || host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host);
+
+function portOf(draft: Draft, first: number, shared: SharedSpec | undefined): Endpoint {
+  const { number, count } = draft.naming;
+  if (shared !== undefined) return { kind: 'tcp', host: hostToAsk(shared.host), port: first, shared };
+  const last = first + count - 1;
+  if (last > 65535)
+    draft.tell('/port', 'config/out-of-range', `the last of ${count} instances would get port ${last}`, 'Begin with a lower port.');
+  return { kind: 'tcp', host: '127.0.0.1', port: first + number - draft.firstNumber };
+}
+
+function socketOf(draft: Draft, socket: true | string, shared: SharedSpec | undefined): Endpoint {
+  const { service, number } = draft.naming;
+  const owned = socket === true;
+  const path = owned
+    ? join(draft.scope.socketFolder, service, shared === undefined ? `${number}.sock` : 'shared.sock')
+    : draft.path(socket, '/socket');
   if (Buffer.byteLength(path) > longestSocketPath)
     draft.tell(
       '/socket',
@@ -142,7 +160,15 @@ function endpointOf(draft: Draft, source: ServiceSource): Endpoint | undefined {
       `the path ${path} is longer than ${longestSocketPath} bytes`,
       'Linux allows no longer one: use a shorter folder.',
     );
-  return { kind: 'unix', path, owned };
+  return { kind: 'unix', path, owned, ...(shared !== undefined && { shared }) };
+}
+
+function endpointOf(draft: Draft, source: ServiceSource): Endpoint | undefined {
+  if (source.port !== undefined && source.socket)
+    draft.tell('/socket', 'config/two-endpoints', 'a service has a port or a socket, not both', 'Take one of them away.');
+  const shared = sharedOf(draft, source);
+  if (source.port !== undefined) return portOf(draft, source.port, shared);
+  return source.socket ? socketOf(draft, source.socket, shared) : undefined;
 }
 
 function commandOf(draft: Draft, source: ServiceSource): [string, ...string[]] {
@@ -185,6 +211,13 @@ function envOf(draft: Draft, source: ServiceSource): { env: Record<string, strin
 }
 
 function checkVariable(draft: Draft, field: string, name: string, value: string): void {
+  if (draft.endpoint?.shared !== undefined && !/^[A-Za-z_]\w*$/.test(name))
+    draft.tell(
+      `${field}#key`,
+      'config/variable-name',
+      `"${name}" would not reach a service with listen: shared, which starts by way of a shell`,
+      'Use letters, digits and _.',
+    );
   if (/[=\0]/.test(name) || name === '')
     draft.tell(`${field}#key`, 'config/variable-name', `"${name}" cannot be the name of a variable`, 'Use letters, digits and _.');
   if (value.includes('\0'))
@@ -236,10 +269,28 @@ function readyOf(draft: Draft, source: ServiceSource): ReadySpec | undefined {
   if (ready?.unix !== undefined) return { ...timing, kind: 'unix', path: draft.path(ready.unix, '/ready/unix') };
   if (ready?.log !== undefined) return { ...timing, ...logProbe(draft, ready.log) };
   if (ready?.notify) return { ...timing, kind: 'notify' };
-  if (endpoint?.kind === 'tcp') return { ...timing, kind: 'tcp', host: endpoint.host, port: endpoint.port };
-  if (endpoint?.kind === 'unix') return { ...timing, kind: 'unix', path: endpoint.path };
+  // The system accepts for a shared socket, so that a look at it says nothing of one instance.
+  const own = endpoint?.shared === undefined ? endpoint : undefined;
+  if (own?.kind === 'tcp') return { ...timing, kind: 'tcp', host: own.host, port: own.port };
+  if (own?.kind === 'unix') return { ...timing, kind: 'unix', path: own.path };
   if (ready !== undefined) draft.tell('/ready', 'config/no-probe', 'it does not say how', 'Give one of tcp, http, unix, log, notify.');
   return undefined;
+}
+
+/** A probe of a shared socket is answered before the program is ready, by the system or by a sibling. */
+function checkProbe(draft: Draft, ready: ReadySpec | undefined): void {
+  const { endpoint } = draft;
+  if (endpoint?.shared === undefined || ready === undefined) return;
+  const isTcp = endpoint.kind === 'tcp' && ready.kind === 'tcp' && ready.port === endpoint.port;
+  const isUnix = endpoint.kind === 'unix' && ready.kind === 'unix' && ready.path === endpoint.path;
+  if (!isTcp && !isUnix) return;
+  draft.tell(
+    `/ready/${ready.kind}`,
+    'config/shared-probe',
+    'a shared socket accepts connections at all times, whether this instance is ready or not',
+    'Use log or notify, or leave it out: it counts as running once it has stayed up for upAfter.',
+    'warning',
+  );
 }
 
 function backoffOf({ backoff }: ServiceSource): BackoffSpec {
@@ -298,6 +349,7 @@ function instanceOf(draft: Draft, source: ServiceSource): InstanceSpec {
   const { service, group, number, count } = draft.naming;
   draft.endpoint = endpointOf(draft, source);
   const ready = readyOf(draft, source);
+  checkProbe(draft, ready);
   const name = draft.text(source.instanceName ?? (count === 1 ? '{{service}}' : '{{service}}_{{instance}}'), '/instanceName');
   if (/[\s:*,]/.test(name) || name === '')
     draft.tell('/instanceName', 'config/name', `"${name}" cannot be the name of an instance`, 'Leave out blanks and : * , characters.');
@@ -341,9 +393,18 @@ export function resolveService(scope: Scope, service: string, written: ServiceSo
     scope.tell(`${pointer}#key`, 'config/name', '"gateway" is the name of Steward\'s own gateway', 'Call it otherwise.');
   const count = source.instances ?? 1;
   const first = source.firstInstance ?? 1;
-  return Array.from({ length: count }, (_, index) => {
+  const instances = Array.from({ length: count }, (_, index) => {
     const draft = new Draft(scope, pointer, { service, group: source.group ?? service, number: first + index, count });
     draft.firstNumber = first;
     return instanceOf(draft, source);
   });
+  const addresses = new Set(instances.map(({ endpoint }) => JSON.stringify(endpoint)));
+  if (source.listen !== undefined && addresses.size > 1)
+    scope.tell(
+      `${pointer}/socket`,
+      'config/shared-socket',
+      `services.${service}.socket: with listen: shared it must be the same for all instances`,
+      'Leave {{instance}} out of the path.',
+    );
+  return instances;
 }

@@ -1,259 +1,177 @@
 /** A site as written → what the gateway serves: addresses parsed, paths absolute, defaults filled in. Pure. */
-import { isAbsolute, resolve } from 'node:path';
-import type { Address, ListenSpec, PathMatch, ProxyAction, RouteAction, RouteSpec, ServerSpec, SiteSpec } from './model.ts';
-import { didYouMean } from './near.ts';
-import { pointerStep } from './problem.ts';
-import type { Scope } from './scope.ts';
-import type { RouteSource, ServerSource, SiteSource, UpstreamSource } from './sections/site.ts';
-import { parseDuration, parseSize } from './units.ts';
+import { resolve } from 'node:path';
+import { parseListen } from './address.ts';
+import { parseIp } from './address-range.ts';
+import {
+  type ListenSpec,
+  type MaintenanceSpec,
+  plainRoute,
+  type RealAddressSpec,
+  type RouteAction,
+  type RouteSpec,
+  type SiteSpec,
+} from './model.ts';
+import { checkRanges } from './resolve-access.ts';
+import { plainFiles } from './resolve-files.ts';
+import { checkHeaderName, resolveHsts, withShared } from './resolve-headers.ts';
+import { standardLog } from './resolve-logs.ts';
+import { type Inherited, resolveRoutes, resolveShared } from './resolve-route.ts';
+import { resolveSteps } from './resolve-steps.ts';
+import { checkRegex, pathText } from './resolve-text.ts';
+import type { Scope, SiteScope } from './scope.ts';
+import type { SiteSource } from './sections/site.ts';
+import { durationOr } from './units.ts';
 
-const ms = (text: string | number | undefined, byDefault: number): number =>
-  text === undefined ? byDefault : (parseDuration(text) ?? byDefault);
 const standardBodyBytes = 100 * 1024 * 1024;
 
-/** `unix:/path`, `host:port`, `[v6]:port`; undefined when it is none of them. */
-export function parseAddress(text: string): Address | undefined {
-  if (text.startsWith('unix:')) return text.length > 5 ? { kind: 'unix', path: text.slice(5) } : undefined;
-  const [, v6, host, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/\s]+)):(\d{1,5})$/.exec(text) ?? [];
-  if (port === undefined || Number(port) < 1 || Number(port) > 65535) return undefined;
-  return { kind: 'tcp', host: (v6 ?? host) as string, port: Number(port) };
-}
+type ListenEntry = NonNullable<SiteSource['listen']>[number];
 
-/** `8080`, `127.0.0.1:8080`, `[::]:8080`; undefined when it is none of them. */
-export function parseListen(given: string | number): ListenSpec | undefined {
-  if (typeof given === 'number' || /^\d+$/.test(given))
-    return Number(given) >= 1 && Number(given) <= 65535 ? { port: Number(given) } : undefined;
-  const address = parseAddress(given.replace(/^\*:/, '0.0.0.0:'));
-  return address?.kind === 'tcp' ? { host: address.host, port: address.port } : undefined;
-}
-
-/** Why a text is no regular expression; undefined when it is one. */
-function regexMistake(text: string): string | undefined {
-  try {
-    new RegExp(text);
-    return undefined;
-  } catch (error) {
-    return `"${text}" is no regular expression: ${(error as Error).message.replace(/^.*: /, '')}`;
-  }
-}
-
-/** `/prefix`, `= /exact`, `^~ /prefix`, `~ regex`, `~* regex`. */
-function parsePath(text: string): PathMatch | { mistake: string } {
-  const [, sign = '', rest = ''] = /^(=|\^~|~\*|~)?\s*(.*)$/s.exec(text) ?? [];
-  if (sign === '~' || sign === '~*') {
-    const mistake = regexMistake(rest);
-    return mistake === undefined ? { kind: 'regex', pattern: rest, anyCase: sign === '~*' } : { mistake };
-  }
-  if (!rest.startsWith('/')) return { mistake: `the path "${text}" does not begin with /` };
-  return sign === '=' ? { kind: 'exact', path: rest } : { kind: 'prefix', path: rest, stop: sign === '^~' };
-}
-
-function serverOf(scope: Scope, pointer: string, given: string | ServerSource): ServerSpec[] {
-  const source: ServerSource = typeof given === 'string' ? { to: given } : given;
-  const address = parseAddress(source.to);
-  if (address === undefined) {
-    scope.tell(pointer, 'config/address', `"${source.to}" is no address of a server`, 'Write host:port or unix:/path/to.sock.');
+function listenOf(scope: Scope, pointer: string, entry: ListenEntry): ListenSpec[] {
+  const { to, proxyProtocol = false } = typeof entry === 'object' ? entry : { to: entry };
+  const parsed = parseListen(to);
+  if (parsed === undefined) {
+    scope.tell(
+      typeof entry === 'object' ? `${pointer}/to` : pointer,
+      'config/listen',
+      `"${to}" is no port and no address:port`,
+      'Write 8080, "127.0.0.1:8080" or "[::]:8080".',
+    );
     return [];
   }
-  const placed = address.kind === 'unix' && !isAbsolute(address.path) ? { ...address, path: resolve(scope.folder, address.path) } : address;
-  return [
-    {
-      address: placed,
-      weight: source.weight ?? 1,
-      maxFails: source.maxFails ?? 1,
-      failTimeoutMs: ms(source.failTimeout, 10_000),
-      backup: source.backup ?? false,
-      down: source.down ?? false,
-    },
-  ];
+  return [{ ...parsed, ...(proxyProtocol && { proxyProtocol }) }];
 }
 
-/** The servers of an entry of `upstreams:`. */
-export const resolveUpstream = (scope: Scope, name: string, { servers }: UpstreamSource): ServerSpec[] =>
-  servers.flatMap((server, index) => serverOf(scope, `/upstreams${pointerStep(name)}/servers/${index}`, server));
+const listensOf = (scope: Scope, pointer: string, given: readonly ListenEntry[]): ListenSpec[] =>
+  given.flatMap((entry, index) => listenOf(scope, `${pointer}/${index}`, entry));
 
-function targetOf(scope: Scope, pointer: string, route: RouteSource): ProxyAction['target'] {
-  if (route.service !== undefined) {
-    if (!scope.services().includes(route.service))
-      scope.tell(
-        `${pointer}/service`,
-        'config/unknown-service',
-        `there is no service "${route.service}"`,
-        `Use one of: ${scope.services().join(', ') || '(none is defined)'}.${didYouMean(route.service, scope.services())}`,
-      );
-    else if (!scope.hasEndpoint(route.service))
-      scope.tell(
-        `${pointer}/service`,
-        'config/no-endpoint',
-        `service "${route.service}" has no port and no socket to send requests to`,
-        'Give it port: NUMBER or socket: true.',
-      );
-    return { kind: 'service', service: route.service };
-  }
-  const name = route.upstream as string;
-  const known = scope.upstream(name);
-  if (known !== undefined) return { kind: 'servers', name, servers: known };
-  if (parseAddress(name) === undefined)
-    scope.tell(
-      `${pointer}/upstream`,
-      'config/unknown-upstream',
-      `there is no upstream "${name}", and it is no address`,
-      `Declare it under upstreams:, or write host:port or unix:/path.${didYouMean(name, scope.upstreams())}`,
-    );
-  return { kind: 'servers', name, servers: parseAddress(name) ? serverOf(scope, `${pointer}/upstream`, name) : [] };
-}
-
-const kinds = ['service', 'upstream', 'files', 'root', 'redirect', 'respond'] as const;
-
-function actionOf(scope: Scope, pointer: string, route: RouteSource): RouteAction {
-  const given = kinds.filter((kind) => route[kind] !== undefined);
-  if (given.length !== 1) {
-    if (given.length === 0 && route.status !== undefined) return { kind: 'respond', status: route.status, body: '' };
-    scope.tell(
-      pointer,
-      'config/route-action',
-      given.length === 0 ? 'the route does not say what answers it' : `${given.join(' and ')} are given together`,
-      `Give exactly one of ${kinds.join(', ')}.`,
-    );
-    return { kind: 'respond', status: 404, body: '' };
-  }
-  if (route.redirect !== undefined) return { kind: 'redirect', to: route.redirect, status: route.status ?? 302 };
-  if (route.respond !== undefined) return { kind: 'respond', status: route.status ?? 200, body: route.respond };
-  const folder = route.files ?? route.root;
-  if (folder !== undefined) {
-    return {
-      kind: 'files',
-      folder: resolve(scope.folder, folder),
-      mapping: route.files === undefined ? 'append' : 'strip',
-      index: route.index ?? ['index.html'],
-      ...(route.fallback && { fallback: route.fallback }),
-    };
-  }
-  return {
-    kind: 'proxy',
-    target: targetOf(scope, pointer, route),
-    scheme: route.upstreamScheme ?? 'http',
-    ...(route.upstreamPath !== undefined && { upstreamPath: route.upstreamPath }),
-    setHeaders: route.setHeaders ?? {},
-    forwardedHeaders: route.forwardedHeaders ?? 'set',
-    upstreamHost: route.upstreamHost ?? 'keep',
-    rewriteLocation: route.rewriteLocation ?? [],
-    buffering: route.buffering ?? false,
-    connectTimeoutMs: ms(route.connectTimeout, 5000),
-    readTimeoutMs: ms(route.readTimeout, 60_000),
-  };
-}
-
-const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-
-function checkHeaders(scope: Scope, pointer: string, headers: Readonly<Record<string, string>> | undefined): void {
-  for (const [name, value] of Object.entries(headers ?? {})) {
-    if (!headerName.test(name))
-      scope.tell(
-        `${pointer}${pointerStep(name)}#key`,
-        'config/header-name',
-        `"${name}" cannot be the name of a header`,
-        'Use letters, digits and -.',
-      );
-    if (/[\r\n\0]/.test(value))
-      scope.tell(
-        pointer + pointerStep(name),
-        'config/header-value',
-        `the value of ${name} holds a line break`,
-        'Headers are one line each.',
-      );
-  }
-}
-
-function routeOf(scope: Scope, pointer: string, route: RouteSource, siteBody: number): RouteSpec[] {
-  const match = parsePath(route.path ?? '/');
-  if ('mistake' in match) {
-    scope.tell(`${pointer}/path`, 'config/path', match.mistake, 'Write /prefix, = /exact, ^~ /prefix, ~ regex or ~* regex.');
-    return [];
-  }
-  if (match.kind === 'regex' && route.upstreamPath !== undefined)
-    scope.tell(
-      `${pointer}/upstreamPath`,
-      'config/regex-path',
-      'upstreamPath replaces a prefix, and this route matches a regular expression',
-      'Take upstreamPath away, or give the route a prefix.',
-    );
-  checkHeaders(scope, `${pointer}/setHeaders`, route.setHeaders);
-  checkHeaders(scope, `${pointer}/addHeaders`, route.addHeaders);
-  return [
-    {
-      match,
-      maxBodyBytes: route.maxBody === undefined ? siteBody : (parseSize(route.maxBody) ?? siteBody),
-      addHeaders: route.addHeaders ?? {},
-      action: actionOf(scope, pointer, route),
-    },
-  ];
-}
-
-function listensOf(
-  scope: Scope,
-  pointer: string,
-  given: readonly (string | number)[] | undefined,
-  byDefault: readonly number[],
-): ListenSpec[] {
-  return (given ?? byDefault).flatMap((listen, index) => {
-    const parsed = parseListen(listen);
-    if (parsed === undefined)
-      scope.tell(
-        `${pointer}/${index}`,
-        'config/listen',
-        `"${listen}" is no port and no address:port`,
-        'Write 8080, "127.0.0.1:8080" or "[::]:8080".',
-      );
-    return parsed ?? [];
-  });
-}
-
-function tlsOf(scope: Scope, tls: SiteSource['tls']): SiteSpec['tls'] {
-  if (tls === undefined || tls === 'internal') return tls;
-  const file = (path: string): string => resolve(scope.folder, path);
-  return { cert: file(tls.cert), key: file(tls.key), ...(tls.chain && { chain: file(tls.chain) }) };
-}
-
-function rootRoute(scope: Scope, root: string, maxBodyBytes: number): RouteSpec {
-  return {
-    match: { kind: 'prefix', path: '/', stop: false },
-    maxBodyBytes,
-    addHeaders: {},
-    action: { kind: 'files', folder: resolve(scope.folder, root), mapping: 'append', index: ['index.html'] },
-  };
-}
+/** A name, an address, `*.name` or `name.*`; empty for clients that send none. */
+const isHost = (host: string): boolean => host === '' || /^(\*\.)?[^\s*:/?#@[\]]+(\.\*)?$|^\[[0-9a-f:.]+\]$/i.test(host);
 
 function checkHosts(scope: Scope, pointer: string, hosts: readonly string[]): void {
   hosts.forEach((host, index) => {
-    if (!host.startsWith('~')) return;
-    const mistake = regexMistake(host.slice(1));
-    if (mistake !== undefined)
+    const at = `${pointer}/${index}`;
+    if (host.startsWith('~')) checkRegex(scope, at, host.slice(1), true);
+    else if (!isHost(host))
       scope.tell(
-        `${pointer}/hosts/${index}`,
-        'config/regular-expression',
-        mistake,
-        "JavaScript's regular expressions are used; named groups are (?<name>...).",
+        at,
+        'config/host',
+        `"${host}" is no host name`,
+        host === '*'
+          ? 'Leave hosts out to answer any host.'
+          : 'Write example.com, "*.example.com", "example.*" or "~regex", without port and path.',
       );
   });
 }
 
-/** One site; what is wrong is told to the scope. */
-export function resolveSite(scope: Scope, site: SiteSource, index: number): SiteSpec {
-  const pointer = `/sites/${index}`;
-  const maxBodyBytes = site.maxBody === undefined ? standardBodyBytes : (parseSize(site.maxBody) ?? standardBodyBytes);
-  const routes = site.routes.flatMap((route, number) => routeOf(scope, `${pointer}/routes/${number}`, route, maxBodyBytes));
-  const isCovered = routes.some(({ match }) => match.kind === 'prefix' && match.path === '/');
-  checkHosts(scope, pointer, site.hosts ?? []);
+/** Why the authority that `tls: acme` asks would not give a certificate for a host; undefined when it would. */
+function acmeMistake(host: string): string | undefined {
+  if (host.startsWith('~')) return 'a regular expression does not say which names it stands for';
+  if (host.includes('*')) return 'certificates for wildcards need a record in the DNS, which Steward does not write';
+  if (parseIp(host.replace(/^\[|\]$/g, '')) !== undefined) return 'it is an address, not a name';
+  return /^[^.]+$/.test(host) || host === '' ? 'it is no public name' : undefined;
+}
+
+const acmeHint = 'List the exact names under hosts, or use tls: internal or your own files.';
+
+function checkAcme(scope: Scope, pointer: string, hosts: readonly string[]): void {
+  if (hosts.length === 0) scope.tell(`${pointer}/tls`, 'config/acme-host', 'a certificate cannot be fetched for any host at all', acmeHint);
+  hosts.forEach((host, index) => {
+    const mistake = acmeMistake(host);
+    if (mistake !== undefined)
+      scope.tell(`${pointer}/hosts/${index}`, 'config/acme-host', `a certificate cannot be fetched for "${host}": ${mistake}`, acmeHint);
+  });
+}
+
+/** Tells what only sites with TLS can do. */
+function checkPlain(scope: Scope, pointer: string, { clientCertificates, hsts, tlsLeast }: SiteSource): void {
+  const tell = (key: string, severity: 'error' | 'warning'): void =>
+    scope.tell(`${pointer}/${key}`, 'config/no-tls', `${key} has no effect: the site has no tls`, 'Add tls, or take it away.', severity);
+  if (clientCertificates !== undefined) tell('clientCertificates', 'error');
+  if (hsts !== undefined && hsts !== false) tell('hsts', 'warning');
+  if (tlsLeast !== undefined) tell('tlsLeast', 'warning');
+}
+
+function tlsOf(scope: Scope, pointer: string, site: SiteSource): Pick<SiteSpec, 'tls' | 'tlsVersions' | 'clientCertificates'> {
+  const { tls, tlsLeast, clientCertificates } = site;
+  const file = (path: string): string => resolve(scope.folder, path);
+  if (tls === undefined) {
+    checkPlain(scope, pointer, site);
+    return {};
+  }
+  if (tls === 'acme') checkAcme(scope, pointer, site.hosts ?? []);
+  return {
+    tls: typeof tls === 'string' ? tls : { cert: file(tls.cert), key: file(tls.key), ...(tls.chain && { chain: file(tls.chain) }) },
+    ...(tlsLeast && { tlsVersions: { least: tlsLeast } }),
+    ...(clientCertificates && {
+      clientCertificates: { ca: file(clientCertificates.ca), mode: clientCertificates.mode ?? 'require' },
+    }),
+  };
+}
+
+function realAddressOf(scope: Scope, pointer: string, trust: SiteSource['trust']): RealAddressSpec | undefined {
+  if (trust === undefined) return undefined;
+  const given = Array.isArray(trust) ? { from: trust } : trust;
+  checkRanges(scope, Array.isArray(trust) ? pointer : `${pointer}/from`, given.from);
+  const { from, header = 'x-forwarded-for', recursive = true } = given;
+  checkHeaderName(scope, `${pointer}/header`, header);
+  return from.length === 0 ? undefined : { from, header: header.toLowerCase(), recursive };
+}
+
+function maintenanceOf(scope: Scope, pointer: string, maintenance: SiteSource['maintenance']): MaintenanceSpec | undefined {
+  if (maintenance === undefined || maintenance === false) return undefined;
+  const { page, allow = [], retryAfter } = maintenance === true ? {} : maintenance;
+  return {
+    ...(page !== undefined && { page: resolve(scope.folder, page) }),
+    allow: checkRanges(scope, `${pointer}/allow`, allow),
+    retryAfterSeconds: Math.ceil(durationOr(retryAfter, 300_000) / 1000),
+  };
+}
+
+/** What holds in a site that says nothing. */
+const nothingSaid = (scope: Scope): Inherited => ({
+  ...plainRoute,
+  maxBodyBytes: standardBodyBytes,
+  logs: scope.accessLog ? [standardLog] : [],
+});
+
+/** What answers when no route does: the files of `root`, else 404. */
+function restOf(scope: SiteScope, pointer: string, root: string | undefined, shared: Inherited): RouteSpec {
+  const action: RouteAction =
+    root === undefined
+      ? { kind: 'answer', answer: { status: 404 } }
+      : { ...plainFiles, folder: pathText(scope, `${pointer}/root`, root), mapping: 'append' };
+  return {
+    ...plainRoute,
+    ...shared,
+    addHeaders: withShared(shared.addHeaders, scope.standingHeaders),
+    match: { kind: 'prefix', path: '/', stop: false },
+    action,
+  };
+}
+
+const namedRoutes = (site: SiteSource): string[] => site.routes.flatMap(({ path }) => (path?.startsWith('@') ? [path] : []));
+
+/** The site at `pointer`; what is wrong is told to the scope. */
+export function resolveSite(fileScope: Scope, site: SiteSource, pointer: string): SiteSpec {
+  const standingHeaders = site.tls === undefined ? [] : resolveHsts(site.hsts);
+  const scope: SiteScope = { ...fileScope, namedRoutes: namedRoutes(site), standingHeaders };
+  checkHosts(scope, `${pointer}/hosts`, site.hosts ?? []);
   const hosts = (site.hosts ?? []).map((host) => (host.startsWith('~') ? host : host.toLowerCase()));
   const wantsRedirect = site.tls !== undefined && site.listen === undefined;
+  const shared = resolveShared(scope, pointer, site, nothingSaid(scope));
+  const realAddress = realAddressOf(scope, `${pointer}/trust`, site.trust);
+  const maintenance = maintenanceOf(scope, `${pointer}/maintenance`, site.maintenance);
   return {
     hosts,
     isDefault: site.default ?? false,
-    listen: listensOf(scope, `${pointer}/listen`, site.listen, [site.tls === undefined ? 80 : 443]),
-    ...(site.tls && { tls: tlsOf(scope, site.tls) }),
-    redirectFrom: listensOf(scope, `${pointer}/redirectFrom`, site.redirectFrom, wantsRedirect ? [80] : []),
+    listen: listensOf(scope, `${pointer}/listen`, site.listen ?? [site.tls === undefined ? 80 : 443]),
+    ...tlsOf(scope, pointer, site),
+    redirectFrom: listensOf(scope, `${pointer}/redirectFrom`, site.redirectFrom ?? (wantsRedirect ? [80] : [])),
     serverName: site.serverName ?? hosts[0] ?? '',
-    routes: site.root !== undefined && !isCovered ? [...routes, rootRoute(scope, site.root, maxBodyBytes)] : routes,
+    ...(realAddress && { realAddress }),
+    ...(maintenance && { maintenance }),
+    steps: resolveSteps(scope, `${pointer}/steps`, site.steps, undefined),
+    routes: resolveRoutes(scope, `${pointer}/routes`, site.routes, shared),
+    rest: restOf(scope, pointer, site.root, shared),
   };
 }

@@ -5,15 +5,16 @@
 import { basename, resolve as resolvePath } from 'node:path';
 import { readEnvFile } from './env-file.ts';
 import type { Reading } from './format.ts';
-import type { Config, GatewaySpec, InstanceSpec, ListenSpec, ServerSpec, SiteSpec } from './model.ts';
-import { didYouMean } from './near.ts';
-import { originOf, type Position, type Problem, pointerStep } from './problem.ts';
-import { resolveService } from './resolve-service.ts';
-import { resolveSite, resolveUpstream } from './resolve-site.ts';
+import type { Config } from './model.ts';
+import { originOf, type Problem, pointerStep } from './problem.ts';
+import { gatewaySource, resolveGateway } from './resolve-gateway.ts';
+import { createNamed, type Named, resolveNamed } from './resolve-named.ts';
+import { resolveServices } from './resolve-services.ts';
+import { resolveSites } from './resolve-sites.ts';
+import { textChecker } from './resolve-text.ts';
 import type { Scope } from './scope.ts';
 import type { ServiceSource } from './sections/service.ts';
-import type { GatewaySource } from './sections/site.ts';
-import { parseDuration } from './units.ts';
+import { variablesOfEntry, variablesOfSite } from './text-variables.ts';
 
 /** What resolving needs from outside. */
 export interface Around {
@@ -34,7 +35,10 @@ interface Shared {
   readonly readings: readonly Reading[];
   readonly around: Around;
   readonly problems: Problem[];
-  readonly upstreams: Map<string, readonly ServerSpec[]>;
+  /** Names of the variables that any file makes. */
+  readonly variables: ReadonlySet<string>;
+  readonly named: Named;
+  readonly accessLog: boolean;
 }
 
 function secretsOf(reading: Reading, around: Around, tell: Scope['tell']): Map<string, string> {
@@ -127,194 +131,37 @@ function scopeOf(reading: Reading, shared: Shared): Scope {
       sources().some(
         ([name, source, defaults]) => name === service && Boolean(source.port ?? source.socket ?? defaults.port ?? defaults.socket),
       ),
-    upstreams: () => [...shared.upstreams.keys()],
-    upstream: (name) => shared.upstreams.get(name),
+    ...shared.named,
+    accessLog: shared.accessLog,
+    text: textChecker(shared.variables, new Set(), tell),
     tell,
   };
 }
 
-const placeOf = (at: Position | undefined): string => (at === undefined ? 'elsewhere' : `${at.file}:${at.line}`);
-
-/** Tells each name that stands in two files or twice in one list. */
-function tellTwice<T>(items: readonly T[], key: (item: T) => string, tell: (item: T, first: T) => void): T[] {
-  const first = new Map<string, T>();
-  return items.filter((item) => {
-    const known = first.get(key(item));
-    if (known === undefined) first.set(key(item), item);
-    else tell(item, known);
-    return known === undefined;
-  });
-}
-
-interface Placed<T> {
-  readonly scope: Scope;
-  readonly reading: Reading;
-  readonly pointer: string;
-  readonly value: T;
-}
-
-function resolveServices(pairs: readonly { reading: Reading; scope: Scope }[]): InstanceSpec[] {
-  const services = pairs.flatMap(({ reading, scope }) =>
-    Object.entries(reading.config.services ?? {}).map(
-      ([name, source]): Placed<[string, ServiceSource]> => ({
-        scope,
-        reading,
-        pointer: `/services${pointerStep(name)}`,
-        value: [name, source],
-      }),
-    ),
+/** Names of all variables that the files make. */
+const variablesOf = (readings: readonly Reading[]): Set<string> =>
+  new Set(
+    readings.flatMap(({ config }) => [
+      ...Object.entries(config.variables ?? {}).flatMap(([name, source]) => variablesOfEntry(name, source)),
+      ...(config.sites ?? []).flatMap((site) => [...variablesOfSite(site)]),
+    ]),
   );
-  const unique = tellTwice(
-    services,
-    ({ value }) => value[0],
-    (item, first) =>
-      item.scope.tell(
-        `${item.pointer}#key`,
-        'config/name-twice',
-        `service "${item.value[0]}" is defined at ${placeOf(originOf(first.reading.origins, first.pointer))} already`,
-        'Give one of them another name.',
-      ),
-  );
-  const names = unique.map(({ value }) => value[0]);
-  for (const { scope, pointer, value } of unique) checkAfter(scope, pointer, value, names);
-  tellCycle(unique);
-  const instances = unique.flatMap((item) => resolveService(item.scope, ...item.value).map((spec) => ({ ...item, spec })));
-  tellTwice(
-    instances,
-    ({ spec }) => spec.id,
-    (item) =>
-      item.scope.tell(
-        `${item.pointer}#key`,
-        'config/name-twice',
-        `two instances are called "${item.spec.id}"`,
-        'Use {{instance}} in instanceName, or another group.',
-      ),
-  );
-  tellTwice(
-    instances.filter(({ spec }) => spec.endpoint !== undefined),
-    ({ spec }) => (spec.endpoint?.kind === 'tcp' ? `port ${spec.endpoint.port}` : `socket ${spec.endpoint?.path}`),
-    (item, first) =>
-      item.scope.tell(
-        `${item.pointer}/${item.spec.endpoint?.kind === 'tcp' ? 'port' : 'socket'}`,
-        'config/endpoint-twice',
-        `${item.spec.id} and ${first.spec.id} have the same ${item.spec.endpoint?.kind === 'tcp' ? `port ${item.spec.endpoint.port}` : 'socket'}`,
-        'Instances count up from the first port: leave room between services.',
-      ),
-  );
-  return instances.map(({ spec }) => spec);
-}
-
-function checkAfter(scope: Scope, pointer: string, [, { after }]: [string, ServiceSource], names: readonly string[]): void {
-  (after ?? []).forEach((needed, index) => {
-    if (!names.includes(needed))
-      scope.tell(
-        `${pointer}/after/${index}`,
-        'config/unknown-service',
-        `there is no service "${needed}" to wait for`,
-        `Use one of: ${names.join(', ')}.${didYouMean(needed, names)}`,
-      );
-  });
-}
-
-/** Services that wait for each other in a circle would never start. */
-function tellCycle(services: readonly Placed<[string, ServiceSource]>[]): void {
-  const after = new Map(services.map(({ value: [name, { after: list }] }) => [name, list ?? []]));
-  const done = new Set<string>();
-  const visit = (name: string, path: readonly string[]): string[] | undefined => {
-    if (path.includes(name)) return [...path.slice(path.indexOf(name)), name];
-    if (done.has(name)) return undefined;
-    for (const next of after.get(name) ?? []) {
-      const circle = visit(next, [...path, name]);
-      if (circle) return circle;
-    }
-    done.add(name);
-    return undefined;
-  };
-  for (const { scope, pointer, value } of services) {
-    const circle = visit(value[0], []);
-    if (circle === undefined) continue;
-    scope.tell(
-      `${pointer}/after`,
-      'config/circle',
-      `services wait for each other in a circle: ${circle.join(' → ')}`,
-      'Take one `after` away.',
-    );
-    return;
-  }
-}
-
-const keyOf = ({ host, port }: ListenSpec): string => `${host ?? '*'}:${port}`;
-
-/** One listener speaks TLS or it does not; a host name is served once per listener. */
-function checkListeners(sites: readonly { scope: Scope; pointer: string; site: SiteSpec }[]): void {
-  const speaks = new Map<string, { tls: boolean; place: string }>();
-  const taken = new Set<string>();
-  for (const { scope, pointer, site } of sites) {
-    const all = [
-      ...site.listen.map((listen) => ({ listen, tls: site.tls !== undefined })),
-      ...site.redirectFrom.map((listen) => ({ listen, tls: false })),
-    ];
-    for (const { listen, tls } of all) {
-      const known = speaks.get(keyOf(listen));
-      if (known !== undefined && known.tls !== tls)
-        scope.tell(
-          `${pointer}/listen`,
-          'config/mixed-listener',
-          `port ${listen.port} speaks HTTPS in one site and plain HTTP in another`,
-          'One port speaks one of them: move a site to another port, or give both tls.',
-        );
-      else speaks.set(keyOf(listen), { tls, place: pointer });
-    }
-    for (const listen of site.listen) {
-      for (const host of site.hosts.length > 0 ? site.hosts : ['']) {
-        const name = `${keyOf(listen)} ${host}`;
-        if (taken.has(name))
-          scope.tell(
-            `${pointer}/hosts`,
-            'config/host-twice',
-            `${host === '' ? 'a site for any host' : `"${host}"`} is served twice on port ${listen.port}; the first one answers`,
-            'Take one of them away, or give it another host or port.',
-            'warning',
-          );
-        taken.add(name);
-      }
-    }
-  }
-}
-
-function gatewayOf(pairs: readonly { reading: Reading; scope: Scope }[]): GatewaySpec {
-  const given = Object.assign({}, ...pairs.map(({ reading }) => reading.config.gateway ?? {})) as GatewaySource;
-  return {
-    ...(given.workers !== undefined && { workers: given.workers }),
-    ...(given.user !== undefined && { user: given.user }),
-    headerTimeoutMs: parseDuration(given.headerTimeout ?? '') ?? 60_000,
-    stallTimeoutMs: parseDuration(given.stallTimeout ?? '') ?? 60_000,
-    idleTimeoutMs: parseDuration(given.idleTimeout ?? '') ?? 75_000,
-    accessLog: given.accessLog ?? true,
-  };
-}
 
 /** The configuration that all readings together make, and every problem of it. With errors the configuration is not fit for use. */
 export function resolve(readings: readonly Reading[], around: Around): Resolution {
-  const shared: Shared = { readings, around, problems: readings.flatMap(({ problems }) => problems), upstreams: new Map() };
+  const gateway = gatewaySource(readings);
+  const shared: Shared = {
+    readings,
+    around,
+    problems: readings.flatMap(({ problems }) => problems),
+    variables: variablesOf(readings),
+    named: createNamed(),
+    accessLog: gateway.accessLog ?? true,
+  };
   const pairs = readings.map((reading) => ({ reading, scope: scopeOf(reading, shared) }));
-  for (const { reading, scope } of pairs) {
-    for (const [name, upstream] of Object.entries(reading.config.upstreams ?? {})) {
-      if (shared.upstreams.has(name))
-        scope.tell(
-          `/upstreams${pointerStep(name)}#key`,
-          'config/name-twice',
-          `upstream "${name}" is defined twice`,
-          'Give one of them another name.',
-        );
-      else shared.upstreams.set(name, resolveUpstream(scope, name, upstream));
-    }
-  }
+  resolveNamed(pairs, shared.named);
   const instances = resolveServices(pairs);
-  const sites = pairs.flatMap(({ reading, scope }) =>
-    (reading.config.sites ?? []).map((site, index) => ({ scope, pointer: `/sites/${index}`, site: resolveSite(scope, site, index) })),
-  );
-  checkListeners(sites);
+  const sites = resolveSites(pairs);
   const name = readings.find(({ config }) => config.name !== undefined)?.config.name ?? basename(readings[0]?.folder ?? '');
-  return { config: { name, instances, sites: sites.map(({ site }) => site), gateway: gatewayOf(pairs) }, problems: shared.problems };
+  return { config: { name, instances, sites, gateway: resolveGateway(pairs, gateway, shared.named, sites) }, problems: shared.problems };
 }

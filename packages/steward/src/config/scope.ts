@@ -1,9 +1,11 @@
 /** What a service or a site may ask while it is resolved, and where it tells what is wrong. */
 import type { ConfigCode } from './codes.ts';
-import type { ServerSpec } from './model.ts';
+import type { AddedHeader, Text, UpstreamSpec, ZoneSpec } from './model.ts';
 import type { Problem } from './problem.ts';
 import type { FileSource } from './sections/file.ts';
 import type { ServiceSource } from './sections/service.ts';
+
+export type Tell = (pointer: string, code: ConfigCode, message: string, hint: string, severity?: Problem['severity']) => void;
 
 /** One file being resolved: what its services and sites may ask, and where they tell what is wrong. */
 export interface Scope {
@@ -22,6 +24,23 @@ export interface Scope {
   services(): string[];
   hasEndpoint(service: string): boolean;
   upstreams(): string[];
-  upstream(name: string): readonly ServerSpec[] | undefined;
-  tell(pointer: string, code: ConfigCode, message: string, hint: string, severity?: Problem['severity']): void;
+  upstream(name: string): UpstreamSpec | undefined;
+  /** Names of `limits:`. */
+  limits(): string[];
+  limit(name: string): ZoneSpec | undefined;
+  /** The name of a new zone that no file gives a name to. */
+  addZone(zone: ZoneSpec): string;
+  /** Whether sites that name no log are logged. */
+  readonly accessLog: boolean;
+  /** Tells of variables in `text` that do not exist; gives the text back. */
+  text(pointer: string, text: string): Text;
+  readonly tell: Tell;
+}
+
+/** One site being resolved. */
+export interface SiteScope extends Scope {
+  /** Names of its named routes, with their `@`. */
+  readonly namedRoutes: readonly string[];
+  /** Headers on every answer, whatever a route says of its own. */
+  readonly standingHeaders: readonly AddedHeader[];
 }

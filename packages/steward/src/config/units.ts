@@ -39,3 +39,11 @@ export function formatSize(bytes: number): string {
   const unit = (['TB', 'GB', 'MB', 'KB'] as const).find((name) => bytes % (bytesOf[name] as number) === 0) ?? 'B';
   return `${bytes / (bytesOf[unit] as number)}${unit}`;
 }
+
+/** Milliseconds of a duration that may be left out. */
+export const durationOr = (given: string | number | undefined, byDefault: number): number =>
+  given === undefined ? byDefault : (parseDuration(given) ?? byDefault);
+
+/** Bytes of a size that may be left out. */
+export const sizeOr = (given: string | number | undefined, byDefault: number): number =>
+  given === undefined ? byDefault : (parseSize(given) ?? byDefault);

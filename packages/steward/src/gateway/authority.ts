@@ -6,15 +6,16 @@
  */
 // Before @peculiar/x509, which needs it when it is loaded.
 import 'reflect-metadata';
-import { createHash, createPrivateKey, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { createHash, X509Certificate } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import * as x509 from '@peculiar/x509';
+import { type Keys, keyAlgorithm, makeKeys, readKeys, serialNumber, splitPem } from './keys.ts';
 import type { Certificate } from './table.ts';
+import { readIfThere, writeWhole } from './whole-file.ts';
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const dayMs = 24 * 60 * 60 * 1000;
 const authorityDays = 3650;
 /** Browsers take no certificate of more than 398 days. */
@@ -27,49 +28,6 @@ export interface Authority {
   readonly certificate: string;
   /** A certificate for `names` (host names, `*.wildcards`, addresses): the one made before if over a third of its time is left, else a new one. */
   issue(names: readonly string[], nowMs: number): Promise<Certificate>;
-}
-
-interface Keys {
-  readonly pair: webcrypto.CryptoKeyPair;
-  readonly pem: string;
-}
-
-async function makeKeys(): Promise<Keys> {
-  const pair = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', pair.privateKey));
-  return { pair, pem: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ format: 'pem', type: 'pkcs8' }).toString() };
-}
-
-/** The key pair in a PEM text. Throws when it is no EC P-256 key. */
-async function readKeys(pem: string): Promise<Keys> {
-  const der = createPrivateKey(pem).export({ format: 'der', type: 'pkcs8' });
-  const privateKey = await webcrypto.subtle.importKey('pkcs8', new Uint8Array(der), algorithm, true, ['sign']);
-  const { d: _secret, key_ops: _ops, ...open } = await webcrypto.subtle.exportKey('jwk', privateKey);
-  const publicKey = await webcrypto.subtle.importKey('jwk', open, algorithm, true, ['verify']);
-  return { pair: { privateKey, publicKey }, pem };
-}
-
-async function readIfThere(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** The file is there whole, with its mode, or not at all. */
-async function writeWhole(file: string, text: string, mode: number): Promise<void> {
-  const temporary = `${file}.new`;
-  await rm(temporary, { force: true });
-  const handle = await open(temporary, 'wx', mode);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(temporary, file);
 }
 
 /** The authority of folder `dir`, made if there is none. Rejects when the folder cannot be used or holds something else. */
@@ -87,8 +45,6 @@ export async function openAuthority(dir: string, nowMs: number): Promise<Authori
   return { certificate, issue: (names, at) => issue({ dir, keys, issuer }, names, at) };
 }
 
-const serialNumber = (): string => `00${randomBytes(15).toString('hex')}`;
-
 async function makeAuthority({ pair }: Keys, nowMs: number): Promise<string> {
   const made = await x509.X509CertificateGenerator.createSelfSigned({
     name: [{ CN: [`Steward local authority on ${hostname()}`] }],
@@ -96,7 +52,7 @@ async function makeAuthority({ pair }: Keys, nowMs: number): Promise<string> {
     serialNumber: serialNumber(),
     notBefore: new Date(nowMs - backdateMs),
     notAfter: new Date(nowMs + authorityDays * dayMs),
-    signingAlgorithm: algorithm,
+    signingAlgorithm: keyAlgorithm,
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
@@ -122,11 +78,6 @@ async function issue(signer: Signer, names: readonly string[], nowMs: number): P
   return made;
 }
 
-function splitPem(text: string): Certificate | undefined {
-  const at = text.indexOf('-----BEGIN CERTIFICATE-----');
-  return at <= 0 ? undefined : { key: text.slice(0, at), cert: text.slice(at) };
-}
-
 /** Signed by this authority, and with more than a third of its time left. */
 function isFresh(cert: string, { issuer }: Signer, nowMs: number): boolean {
   try {
@@ -150,7 +101,7 @@ async function makeLeaf({ keys, issuer }: Signer, names: readonly string[], nowM
     notAfter: new Date(nowMs + leafDays * dayMs),
     publicKey: leaf.pair.publicKey,
     signingKey: keys.pair.privateKey,
-    signingAlgorithm: algorithm,
+    signingAlgorithm: keyAlgorithm,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),

@@ -38,7 +38,8 @@ export async function loadCertificates(sites: readonly SiteSpec[], authorityDir:
     if (name === undefined || site.tls === undefined || seen.has(name)) continue;
     seen.add(name);
     try {
-      if (site.tls === 'internal') {
+      if (typeof site.tls === 'string') {
+        // An authority out there may take its time: until then a certificate of our own stands in.
         authority ??= await openAuthority(authorityDir, nowMs);
         certificates.set(name, await authority.issue(internalNames(site), nowMs));
         continue;

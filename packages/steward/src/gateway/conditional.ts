@@ -7,60 +7,93 @@ export interface FileFacts {
   readonly etag: string;
 }
 
-/** The request headers that matter, by lowercase name. */
-export type ConditionHeaders = Readonly<Record<string, string | string[] | undefined>>;
+/** First and last byte. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
 
-/** What to send: `start` and `end` are the first and the last byte. */
+/** What to send. 206 has one range, or several that do not overlap, in the order asked for. */
 export type FileAnswer =
   | { readonly status: 200 | 304 | 412 | 416 }
-  | { readonly status: 206; readonly start: number; readonly end: number };
+  | { readonly status: 206; readonly ranges: readonly [ByteRange, ...ByteRange[]] };
 
-/** A validator that changes with the file's time and size, the same in every worker. */
-export const etagOf = (sizeBytes: number, modifiedMs: number): string =>
-  `"${Math.floor(modifiedMs).toString(16)}-${sizeBytes.toString(16)}"`;
+/** The value of a request header by its lowercase name; empty when it is not there. */
+export type HeaderReader = (name: string) => string;
 
-const one = (value: string | string[] | undefined): string | undefined => (typeof value === 'string' ? value : undefined);
+/**
+ * More ranges than this get the whole file, as RFC 9110 (14.2) advises: programs that ask for many small ones are rare, and
+ * those who do it to hurt cost no more than a plain request.
+ */
+const maxRanges = 32;
+
+/** A validator that changes with the file's time and size, the same in every worker. `coding` tells compressed forms apart. */
+export const etagOf = (sizeBytes: number, modifiedMs: number, coding = ''): string =>
+  `"${Math.floor(modifiedMs).toString(16)}-${sizeBytes.toString(16)}${coding === '' ? '' : `-${coding}`}"`;
 
 /** Seconds, the unit of HTTP dates; NaN when there is none. */
-const seconds = (date: string | undefined): number => (date === undefined ? Number.NaN : Math.floor(Date.parse(date) / 1000));
+const seconds = (date: string): number => (date === '' ? Number.NaN : Math.floor(Date.parse(date) / 1000));
 
 const bare = (tag: string): string => tag.trim().replace(/^W\//, '');
 
 const hasTag = (list: string, etag: string): boolean => list.trim() === '*' || list.split(',').some((tag) => bare(tag) === etag);
 
-/** What the request's conditions and range ask of a file. */
-export function answerFor(file: FileFacts, headers: ConditionHeaders): FileAnswer {
+const whole: FileAnswer = { status: 200 };
+
+/** What the request's conditions and ranges ask of a file. */
+export function answerFor(file: FileFacts, header: HeaderReader): FileAnswer {
   const modified = Math.floor(file.modifiedMs / 1000);
-  const ifMatch = one(headers['if-match']);
-  if (ifMatch !== undefined && !hasTag(ifMatch, file.etag)) return { status: 412 };
-  if (ifMatch === undefined && modified > seconds(one(headers['if-unmodified-since']))) return { status: 412 };
-  const ifNoneMatch = one(headers['if-none-match']);
-  if (ifNoneMatch !== undefined) {
+  const ifMatch = header('if-match');
+  if (ifMatch !== '' && !hasTag(ifMatch, file.etag)) return { status: 412 };
+  if (ifMatch === '' && modified > seconds(header('if-unmodified-since'))) return { status: 412 };
+  const ifNoneMatch = header('if-none-match');
+  if (ifNoneMatch !== '') {
     if (hasTag(ifNoneMatch, file.etag)) return { status: 304 };
-  } else if (modified <= seconds(one(headers['if-modified-since']))) return { status: 304 };
-  const range = one(headers.range);
-  if (range === undefined || !rangeStillHolds(file, one(headers['if-range']))) return { status: 200 };
+  } else if (modified <= seconds(header('if-modified-since'))) return { status: 304 };
+  const range = header('range');
+  if (range === '' || !rangeStillHolds(file, header('if-range'))) return whole;
   return rangeAnswer(range, file.sizeBytes);
 }
 
 /** If-Range: an exact match of tag or date, so that a download is never continued with bytes of another version. */
-function rangeStillHolds(file: FileFacts, ifRange: string | undefined): boolean {
-  if (ifRange === undefined) return true;
+function rangeStillHolds(file: FileFacts, ifRange: string): boolean {
+  if (ifRange === '') return true;
   if (ifRange.includes('"')) return ifRange.trim() === file.etag;
   return seconds(ifRange) === Math.floor(file.modifiedMs / 1000);
 }
 
-/** One range is served; several, or a form that is not understood, get the whole file, as the standard allows. */
-function rangeAnswer(range: string, sizeBytes: number): FileAnswer {
-  const parts = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i.exec(range);
-  const [, first = '', last = ''] = parts ?? [];
-  if (parts === null || (first === '' && last === '')) return { status: 200 };
+/**
+ * Ranges that begin behind the end are left out; with none left the answer is 416. Ranges that overlap, more than 32, or a
+ * form that is not understood get the whole file, as the standard allows: nobody gets more bytes than the file has.
+ */
+function rangeAnswer(header: string, sizeBytes: number): FileAnswer {
+  if (!/^bytes=/i.test(header)) return whole;
+  const parts = header.slice(6).split(',', maxRanges + 1);
+  if (parts.length > maxRanges) return whole;
+  const ranges: ByteRange[] = [];
+  for (const part of parts) {
+    const range = readRange(part, sizeBytes);
+    if (range === 'broken') return whole;
+    if (range !== 'outside') ranges.push(range);
+  }
+  const [first, ...others] = ranges;
+  if (first === undefined) return { status: 416 };
+  return others.length > 0 && overlap(ranges) ? whole : { status: 206, ranges: [first, ...others] };
+}
+
+function readRange(text: string, sizeBytes: number): ByteRange | 'outside' | 'broken' {
+  const [, first = '', last = ''] = /^[ \t]*(\d{0,15})-(\d{0,15})[ \t]*$/.exec(text) ?? [];
+  if (first === '' && last === '') return 'broken';
   if (first === '') {
     const length = Math.min(Number(last), sizeBytes);
-    return length === 0 ? { status: 416 } : { status: 206, start: sizeBytes - length, end: sizeBytes - 1 };
+    return length === 0 ? 'outside' : { start: sizeBytes - length, end: sizeBytes - 1 };
   }
   const start = Number(first);
-  const end = last === '' ? sizeBytes - 1 : Math.min(Number(last), sizeBytes - 1);
-  if (last !== '' && Number(last) < start) return { status: 200 };
-  return start >= sizeBytes ? { status: 416 } : { status: 206, start, end };
+  if (last !== '' && Number(last) < start) return 'broken';
+  return start >= sizeBytes ? 'outside' : { start, end: last === '' ? sizeBytes - 1 : Math.min(Number(last), sizeBytes - 1) };
+}
+
+function overlap(ranges: readonly ByteRange[]): boolean {
+  const sorted = [...ranges].sort((a, b) => a.start - b.start);
+  return sorted.some(({ start }, at) => start <= (sorted[at - 1]?.end ?? -1));
 }

@@ -1,203 +1,427 @@
 /** One request and its answer, as the rest of the gateway sees it: whatever protocol it came by. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
-import type { CompiledRoute } from './match.ts';
+import { type AnswerFilter, beginEncoded, type FilteredAnswer } from './answer-filter.ts';
+import type { BodyReader, Carrier, Reply, RequestFacts } from './carrier.ts';
+import { encodeHeaders } from './compress.ts';
+import { decorate } from './decorate.ts';
+import { documentRootOf, type FilesPlace, realpathRootOf, requestFilenameOf } from './files.ts';
+import type { Headers } from './headers.ts';
+import type { CompiledRoute, CompiledSite, CompiledTable } from './match.ts';
 import { pageFor } from './pages.ts';
-import type { HeaderSource } from './proxy-action.ts';
-import { encodePath, type Target } from './target.ts';
-import { expand } from './variables.ts';
+import { makeRequestId, makeTraceparent } from './request-id.ts';
+import type { RequestPath } from './target.ts';
+import { tlsValueOf } from './tls-facts.ts';
+import { Tale } from './upstream-tale.ts';
+import type { RequestVariables, TlsVariable, UpstreamVariable, VariableSource } from './variables.ts';
 
-/** The port a request came in by. */
-export interface Port {
-  readonly name: string;
-  readonly number: number;
-  readonly tls: boolean;
-  /** Set when it is being closed: each answer then ends its connection. */
-  closing: boolean;
-  /** Silence of a client in the middle of a message, after which it is given up. Follows the table. */
-  stallMs: number;
-  /** Hears of such silence: a client that takes no byte of its answer is cut off, one that only waits for us is not. */
-  readonly onQuiet: (socket: Socket) => void;
+/** Who looks after exchanges. */
+export interface ExchangeKeeper {
+  /** It is over. */
+  onClose(exchange: Exchange): void;
+  /** Whether an error page answers instead of the gateway's own; then it has begun to. */
+  onError(exchange: Exchange, status: number, headers: readonly string[]): boolean;
 }
 
-/** Who wants to know that an exchange is over. */
-export type OnClose = (exchange: Exchange) => void;
+const noPath: RequestPath = { raw: '/', bytes: '/', text: '/' };
 
-/** The rest of a refused upload is read this long, so that the client gets to see the answer instead of a reset. */
-const lingerMs = 5_000;
+const conditional = new Set(['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since', 'if-range', 'range']);
 
-const ignore = (): void => {};
+const taleField = {
+  upstream_addr: 'addresses',
+  upstream_status: 'statuses',
+  upstream_connect_time: 'connectTimes',
+  upstream_header_time: 'headerTimes',
+  upstream_response_time: 'responseTimes',
+  upstream_response_length: 'lengths',
+} as const satisfies Record<UpstreamVariable, keyof Tale>;
 
-const plainAddress = (address: string): string => (address.startsWith('::ffff:') ? address.slice(7) : address);
+/** Where the files of a route are, or of its `try`. */
+const placeOf = (route: CompiledRoute | undefined): FilesPlace | undefined =>
+  route?.action.kind === 'files' ? route.action.place : route?.tries?.place;
 
-export class Exchange implements HeaderSource {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
-  readonly port: Port;
-  readonly startedAtMs = performance.now();
-  readonly remoteAddress: string;
+/** Puts `more` into `headers` (both flat), in place of those of the same names. */
+function putHeaders(headers: string[], more: readonly string[]): void {
+  const names = new Set(more.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()));
+  for (let at = headers.length - 2; at >= 0; at -= 2) if (names.has((headers[at] ?? '').toLowerCase())) headers.splice(at, 2);
+  headers.push(...more);
+}
+
+function lengthIn(headers: readonly string[]): number | undefined {
+  for (let at = 0; at < headers.length; at += 2) if (headers[at]?.toLowerCase() === 'content-length') return Number(headers[at + 1]);
+  return undefined;
+}
+
+export class Exchange implements VariableSource, FilteredAnswer, Reply {
+  readonly carrier: Carrier;
+  readonly request: RequestFacts;
+  readonly startedAtMs: number;
+  /** The client's, once a trusted proxy has been believed. */
+  remoteAddress: string;
+  remotePort: number;
+  /** The other end of the connection is a proxy whose word is believed. */
+  trusted = false;
   /** Set while it is routed. */
   host = '';
+  hostLabel = '';
   httpHost = '';
-  serverName = '';
+  readonly scheme: 'http' | 'https';
   proxyHost = '';
-  target: Target = { path: { raw: '/', bytes: '/', text: '/' }, query: '' };
+  remoteUser = '';
+  requestUri: string;
+  path: RequestPath = noPath;
+  args = '';
+  /** The path is no longer the one sent. */
+  rewritten = false;
+  site: CompiledSite | undefined;
   route: CompiledRoute | undefined;
-  /** For the log. 0 until an answer begins. */
+  /** Searches for a route after the first. */
+  searches = 0;
+  /** The table it began with. */
+  table: CompiledTable | undefined;
+  /** It was sent within: by an error page, `try`, X-Accel-Redirect, or as a request that decides. */
+  internal = false;
+  /** Requests around this one. */
+  depth = 0;
+  /** It has been counted by the limits of rates. */
+  counted = false;
+  /** Somebody who has been let in already sends it. */
+  admitted = false;
+  /** The route whose `try` has been looked through. */
+  tried: CompiledRoute | undefined;
+  /** An error page answers: there is no other for its own errors. */
+  errorPaged = false;
+  /** Sent instead of the status of whatever answers. */
+  statusInstead: number | undefined;
+  vars: RequestVariables | undefined;
+  /** Of the answer. 0 until it begins. */
   status = 0;
-  bytesSent = 0;
+  /** Of the body. */
+  bodyBytesSent = 0;
+  headBytesSent = 0;
+  bodyBytesReceived = 0;
+  /** Of the last upstream asked, for the log. */
   upstream = '-';
+  tale: Tale | undefined;
+  /** The answer is out, or cut off: nothing more can be sent. */
   closed = false;
+  /** The answer reached its end. */
+  completed = false;
+  /** Status, headers and so on have been handed over. */
+  begun = false;
+  /** The whole request has been read. */
+  bodyComplete: boolean;
   /** Called once if the client goes away before its answer is complete. */
   onAbandon: (() => void) | undefined;
-  readonly #onClose: OnClose;
+  /** Called when there is room again after `write` said false. */
+  onDrain: (() => void) | undefined;
+  /** Called at the end, whatever it was: what counts requests under way. */
+  onEnd: (() => void) | undefined;
+  #sent: readonly string[] = [];
+  #requestId: string | undefined;
+  #traceparent: string | undefined;
+  readonly #keeper: ExchangeKeeper;
   #awaitsContinue: boolean;
+  #asGet = false;
+  #plain = false;
+  #extra: readonly string[] = [];
+  #filter: AnswerFilter | undefined;
 
-  constructor(req: IncomingMessage, res: ServerResponse, port: Port, onClose: OnClose, awaitsContinue = false) {
-    this.req = req;
-    this.res = res;
-    this.port = port;
-    this.remoteAddress = plainAddress(req.socket.remoteAddress ?? '');
-    this.#onClose = onClose;
-    this.#awaitsContinue = awaitsContinue;
-    res.on('error', ignore);
-    res.on('timeout', port.onQuiet);
-    res.on('close', () => this.close());
+  constructor(carrier: Carrier, request: RequestFacts, keeper: ExchangeKeeper, nowMs: number) {
+    this.carrier = carrier;
+    this.request = request;
+    this.#keeper = keeper;
+    this.startedAtMs = nowMs;
+    this.requestUri = request.url;
+    this.remoteAddress = carrier.peer.address;
+    this.remotePort = carrier.peer.port;
+    this.scheme = carrier.port.tls ? 'https' : 'http';
+    this.bodyComplete = request.bodyLength === 0;
+    this.#awaitsContinue = request.expectsContinue;
   }
 
   get method(): string {
-    return this.req.method ?? 'GET';
+    return this.#asGet ? 'GET' : this.request.method;
   }
 
-  get rawHeaders(): readonly string[] {
-    return this.req.rawHeaders;
+  get upgrade(): string | undefined {
+    return this.#plain ? undefined : this.request.upgrade;
   }
 
-  get scheme(): 'http' | 'https' {
-    return this.port.tls ? 'https' : 'http';
+  /** The protocol asked for is not one to change to: the request is an ordinary one. */
+  refuseUpgrade(): void {
+    this.#plain = true;
+  }
+
+  /** An error page is asked for with GET, whatever the request was. */
+  becomeGet(): void {
+    if (this.request.method !== 'HEAD') this.#asGet = true;
+  }
+
+  /** An error page answers from here on, with `headers` (flat) of the error itself. */
+  beginErrorPage(headers: readonly string[]): void {
+    this.errorPaged = true;
+    this.#extra = headers;
+  }
+
+  /** Headers (flat) that the answer gets in place of its own. */
+  keepHeaders(headers: readonly string[]): void {
+    this.#extra = headers;
+  }
+
+  /** What an upstream said, for variables of whatever answers. */
+  takeUpstreamHeaders(headers: Headers | undefined): void {
+    this.tale ??= new Tale();
+    this.tale.headers = headers;
+  }
+
+  /** What the route answers, as the configuration writes it. */
+  get routeName(): string {
+    return this.route?.name ?? '';
+  }
+
+  /** Ends the connection without an answer: nginx's 444. */
+  hangUp(): void {
+    this.status = 444;
+    this.carrier.cut();
+  }
+
+  get protocol(): string {
+    return this.request.protocol;
+  }
+
+  get requestLine(): string {
+    return `${this.request.method} ${this.request.url} ${this.request.protocol}`;
+  }
+
+  get peerAddress(): string {
+    return this.carrier.peer.address;
+  }
+
+  get peerPort(): number {
+    return this.carrier.peer.port;
+  }
+
+  get proxyProtocolAddress(): string {
+    return this.carrier.peer.proxied?.address ?? '';
+  }
+
+  get proxyProtocolPort(): number {
+    return this.carrier.peer.proxied?.port ?? 0;
+  }
+
+  get serverAddress(): string {
+    return this.carrier.peer.localAddress;
   }
 
   get serverPort(): number {
-    return this.port.number;
+    return this.carrier.port.number;
   }
 
-  get requestUri(): string {
-    return this.target.path.raw + this.target.query;
+  get serverName(): string {
+    return this.site?.entry.serverName ?? '';
   }
 
-  get uri(): string {
-    return encodePath(this.target.path.bytes);
+  get connectionNumber(): number {
+    return this.carrier.peer.connection;
   }
 
-  get args(): string {
-    return this.target.query.slice(1);
+  get connectionRequests(): number {
+    return this.carrier.peer.requests;
   }
 
+  get pipelined(): boolean {
+    return false;
+  }
+
+  get requestLength(): number {
+    return this.request.headBytes + this.bodyBytesReceived;
+  }
+
+  get bytesSent(): number {
+    return this.headBytesSent + this.bodyBytesSent;
+  }
+
+  /** The query with its `?`, or nothing. */
+  get query(): string {
+    return this.args === '' ? (this.requestUri.endsWith('?') && !this.rewritten ? '?' : '') : `?${this.args}`;
+  }
+
+  get proxyPort(): string {
+    const { action } = this.route ?? {};
+    if (action?.kind !== 'proxy' || this.proxyHost === '') return '';
+    return /:(\d+)$/.exec(this.proxyHost)?.[1] ?? (action.entry.scheme === 'https' ? '443' : '80');
+  }
+
+  get documentRoot(): string {
+    const place = placeOf(this.route);
+    return place === undefined ? '' : documentRootOf(place, this);
+  }
+
+  get realpathRoot(): string {
+    const place = placeOf(this.route);
+    return place === undefined ? '' : realpathRootOf(place, this);
+  }
+
+  get requestFilename(): string {
+    const place = placeOf(this.route);
+    return place === undefined ? '' : requestFilenameOf(place, this, this.route?.prefix ?? '');
+  }
+
+  /** An id that nobody else has; the client's own from a trusted proxy. */
+  get requestId(): string {
+    this.#requestId ??= makeRequestId(this.trusted ? this.header('x-request-id') : '');
+    return this.#requestId;
+  }
+
+  get traceparent(): string {
+    this.#traceparent ??= makeTraceparent(this.header('traceparent'));
+    return this.#traceparent;
+  }
+
+  /** All values of a request header joined, or the empty text. `name` is lowercase. */
   header(name: string): string {
-    const value = this.req.headers[name];
-    return value === undefined ? '' : typeof value === 'string' ? value : value.join(', ');
+    // Conditions and ranges are about what was asked for, not about an error page.
+    if (this.errorPaged && conditional.has(name)) return '';
+    return this.request.headers.joined(name);
+  }
+
+  sentHeader(name: string): string {
+    const found: string[] = [];
+    for (let at = 0; at < this.#sent.length; at += 2) if (this.#sent[at]?.toLowerCase() === name) found.push(this.#sent[at + 1] ?? '');
+    return found.join(', ');
+  }
+
+  upstreamHeader(name: string): string {
+    return this.tale?.headers?.joined(name) ?? '';
+  }
+
+  upstreamCookies(): readonly string[] {
+    return this.tale?.headers?.all('set-cookie') ?? [];
+  }
+
+  tlsValue(name: TlsVariable): string {
+    const { tls } = this.carrier.peer;
+    return tls === undefined ? '' : tlsValueOf(tls, name);
+  }
+
+  upstreamValue(name: UpstreamVariable): string {
+    const { tale } = this;
+    return tale === undefined ? '' : tale[taleField[name]];
   }
 
   /** Whether the client announced a body, read or not. */
   get hasBody(): boolean {
-    const { headers } = this.req;
-    const length = headers['content-length'];
-    return (length !== undefined && length !== '0') || headers['transfer-encoding'] !== undefined;
+    return this.request.bodyLength !== 0;
   }
 
-  /** Tells a client that waits for it (Expect: 100-continue) to send its body. */
-  sendContinue(): void {
-    if (!this.#awaitsContinue) return;
-    this.#awaitsContinue = false;
-    this.res.writeContinue();
-  }
-
-  /** Sends status and headers (flat), with those that the route adds. Throws when a header holds what no header may. */
-  begin(status: number, headers: string[], message?: string): void {
-    this.status = status;
-    const { route } = this;
-    if (route !== undefined) for (const { name, value } of route.addHeaders) headers.push(name, expand(value, this));
-    if (this.port.closing) headers.push('connection', 'close');
-    if (message === undefined) this.res.writeHead(status, headers);
-    else this.res.writeHead(status, message, headers);
-  }
-
-  /** Sends a part of the body; false asks to wait for 'drain' on `res`. */
-  write(chunk: Buffer): boolean {
-    if (this.closed || this.res.destroyed) return true;
-    this.bytesSent += chunk.length;
-    return this.res.write(chunk);
-  }
-
-  /** Ends the answer, with a last small part if there is one. */
-  end(last?: Buffer): void {
-    if (!this.req.complete && this.hasBody) this.#dropRest();
-    if (last === undefined) {
-      this.res.end();
-      return;
+  /** Starts reading the body; tells a client that waits for it (Expect: 100-continue) to send. */
+  readBody(reader: BodyReader): void {
+    if (this.#awaitsContinue) {
+      this.#awaitsContinue = false;
+      this.carrier.sendContinue();
     }
-    this.bytesSent += last.length;
-    // As text, Node puts it behind the headers in one buffer and one write; as a Buffer it would take a gathered write.
-    this.res.end(last.toString('latin1'), 'latin1');
+    this.carrier.readBody(reader);
+  }
+
+  /** Sends status and headers (flat, without those of the connection). */
+  begin(given: number, headers: string[], sentence?: string): void {
+    if (this.closed) return;
+    const { route } = this;
+    const status = this.statusInstead ?? given;
+    const message = status === given ? sentence : undefined;
+    if (this.#extra.length > 0) putHeaders(headers, this.#extra);
+    this.status = status;
+    this.begun = true;
+    this.#sent = headers;
+    const encoding = route === undefined ? undefined : decorate(this, route, status, headers);
+    if (encoding === undefined || route?.compress === undefined) return this.carrier.sendHead(status, headers, message);
+    const length = lengthIn(headers);
+    if (this.method === 'HEAD') {
+      encodeHeaders(headers, encoding);
+      return this.carrier.sendHead(status, headers, message);
+    }
+    this.#filter = beginEncoded(this, encoding, route.compress, status, headers, message, length);
+  }
+
+  /** Sends a part of the body; false asks to wait for `onDrain`. */
+  write(part: Buffer): boolean {
+    if (this.closed) return true;
+    if (this.#filter !== undefined) return this.#filter.write(part);
+    this.bodyBytesSent += part.length;
+    return this.carrier.sendPart(part);
+  }
+
+  /** What has begun leaves now, though its body has not. */
+  flush(): void {
+    if (this.closed) return;
+    if (this.#filter === undefined) this.carrier.flush();
+    else this.#filter.flush();
+  }
+
+  /** There is room for more of the answer. */
+  drained(): void {
+    if (this.#filter === undefined) this.onDrain?.();
+    else this.#filter.resume();
+  }
+
+  /** Ends the answer, with a last part if there is one. */
+  end(last?: Buffer, trailers?: Headers): void {
+    if (this.closed) return;
+    if (this.#filter !== undefined) return this.#filter.end(last);
+    this.#finish(last, trailers);
+  }
+
+  sendEncoded(part: Buffer): boolean {
+    if (this.closed) return true;
+    this.bodyBytesSent += part.length;
+    return this.carrier.sendPart(part);
+  }
+
+  endEncoded(last: Buffer | undefined): void {
+    if (!this.closed) this.#finish(last, undefined);
+  }
+
+  #finish(last: Buffer | undefined, trailers: Headers | undefined): void {
+    if (last !== undefined) this.bodyBytesSent += last.length;
+    this.completed = true;
+    if (!this.bodyComplete) this.carrier.dropBody();
+    this.carrier.sendEnd(last, trailers);
   }
 
   /** A whole answer at once. `headers` is flat, without Content-Length. */
   respond(status: number, headers: string[], body: string | Buffer = ''): void {
     if (this.closed) return;
-    if (this.res.headersSent) return void this.breakOff();
+    if (this.begun) return this.breakOff();
     const content = typeof body === 'string' ? Buffer.from(body) : body;
-    const bodiless = status === 204 || status === 304;
-    const unread = this.hasBody && !this.req.complete;
-    if (!bodiless) headers.push('content-length', String(content.length));
-    if (unread && !this.port.closing) headers.push('connection', 'close');
+    const sent = this.statusInstead ?? status;
+    const bodiless = sent < 200 || sent === 204 || sent === 304;
+    if (!bodiless) headers.push('Content-Length', String(content.length));
     this.begin(status, headers);
-    const silent = bodiless || this.method === 'HEAD';
-    if (!silent) this.bytesSent += content.length;
-    if (!unread && !silent && content.length <= 4096) this.res.end(content.toString('latin1'), 'latin1');
-    else if (!unread) this.res.end(silent ? undefined : content);
-    else this.#respondThenLinger(silent ? Buffer.alloc(0) : content);
+    this.end(bodiless || this.method === 'HEAD' || content.length === 0 ? undefined : content);
   }
 
   /** One of the gateway's own pages. */
   respondPage(status: number, headers: string[] = []): void {
+    if (this.closed || this.#keeper.onError(this, status, headers)) return;
     const page = pageFor(status, this.header('accept'));
-    headers.push('content-type', page.contentType);
+    headers.push('Content-Type', page.contentType);
     this.respond(status, headers, page.body);
   }
 
   /** Cuts the connection, so that nobody takes half an answer for a whole one. */
   breakOff(): void {
-    const { socket } = this.req;
-    // To an HTTP/1.0 client the end of the connection is the end of the answer: only a reset says otherwise.
-    if (this.req.httpVersionMinor === 0 && !this.port.tls) socket.resetAndDestroy();
-    else socket.destroy();
-  }
-
-  /** The answer is complete for the client by its Content-Length; the connection ends after the unread body, or soon. */
-  #respondThenLinger(content: Buffer): void {
-    const { req, res } = this;
-    if (content.length > 0) res.write(content);
-    else res.flushHeaders();
-    const timer = setTimeout(() => res.end(), lingerMs);
-    req.once('end', () => res.end());
-    res.once('close', () => clearTimeout(timer));
-    req.resume();
-  }
-
-  /** An upstream answered before it read everything: the rest is read and thrown away, but not for ever. */
-  #dropRest(): void {
-    const { req } = this;
-    req.resume();
-    const timer = setTimeout(() => req.socket.destroy(), lingerMs);
-    req.once('close', () => clearTimeout(timer));
+    this.carrier.cut();
   }
 
   /** Ends the bookkeeping: once, when the answer is out, cut off, or (after an upgrade) when the connection ends. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    if (!this.res.writableFinished) this.onAbandon?.();
+    const abandon = this.onAbandon;
     this.onAbandon = undefined;
-    this.#onClose(this);
+    this.onDrain = undefined;
+    if (!this.completed) abandon?.();
+    this.#filter?.destroy();
+    this.onEnd?.();
+    this.#keeper.onClose(this);
   }
 }

@@ -1,179 +1,341 @@
 /**
- * Static files below a folder. A path can only lead to a regular file whose real place is inside that folder: what was
- * opened is checked, not what was asked for, so nothing can be swapped in between.
+ * Static files: which file a request is for, and the answer with it.
  *
- * Finding and reading a small file is done without the thread pool: five calls that the page cache answers take 20 µs, five
- * trips to the pool 100 µs. As in nginx, a disk that hangs is felt by the worker's other requests.
+ *   path ── place (folder + mapping) ──► file · folder · nothing ── index, fallback ──► precompressed form ──► conditions,
+ *   ranges ──► bytes from memory (open-files.ts), or from the disk piece by piece (send-file.ts)
+ *
+ * Methods, folders and index files as nginx's static and index modules have it:
+ * https://nginx.org/en/docs/http/ngx_http_core_module.html#root, https://nginx.org/en/docs/http/ngx_http_index_module.html,
+ * https://nginx.org/en/docs/http/ngx_http_gzip_static_module.html. Two things are stricter: hidden files (`.git`, `.env`, not
+ * `.well-known`) are not served, and links do not lead out of the folder.
  */
-import fs, { constants } from 'node:fs';
 import path from 'node:path';
-import { contentType } from 'mime-types';
-import type { FilesAction } from '../config/model.ts';
-import { answerFor, etagOf } from './conditional.ts';
-import type { Exchange } from './exchange.ts';
+import type { FilesAction } from '../config/site-model.ts';
+import type { Reply } from './carrier.ts';
+import { preferredCoding } from './compress.ts';
+import { answerFor, type ByteRange, type FileAnswer } from './conditional.ts';
+import { mediaType, type TypeRules } from './media-types.ts';
+import {
+  type Coding,
+  type Found,
+  type FoundFile,
+  findCompressed,
+  findFile,
+  fixedHeaders,
+  lookAt,
+  realPathOf,
+  release,
+} from './open-files.ts';
+import { type Piece, sendPieces } from './send-file.ts';
 import { encodePath } from './target.ts';
+import { compileTemplate, constantOf, expand, plainScope, type Scope, type Template, type VariableSource } from './variables.ts';
 
-/** A file up to this size is read at once; larger ones are streamed. */
-const wholeBytes = 64 * 1024;
-const streamChunkBytes = 256 * 1024;
+export { type Found, release } from './open-files.ts';
 
-/** Never waits for a named pipe's writer. */
-const openFlags = constants.O_RDONLY | constants.O_NONBLOCK;
+/** What answering with a file needs of an exchange. */
+export type FileExchange = VariableSource &
+  Pick<
+    Reply,
+    'method' | 'header' | 'begin' | 'begun' | 'respond' | 'respondPage' | 'write' | 'end' | 'breakOff' | 'onDrain' | 'onAbandon' | 'closed'
+  >;
 
-interface OpenFile {
-  /** Whoever has it closes it. */
-  readonly fd: number;
-  readonly sizeBytes: number;
-  readonly modifiedMs: number;
-  readonly name: string;
+/** A folder with files, or a file, and how a path leads there. */
+export interface FilesPlace {
+  readonly mapping: FilesAction['mapping'];
+  readonly folder: Template;
+  /** The folder when it is the same for all requests. */
+  readonly fixed: string | undefined;
+  /** For `whole` with variables: the folder in front of the first, which no value leads out of. */
+  readonly inside: string | undefined;
 }
 
-/** What a path turned out to be. */
-type Found = OpenFile | 'folder' | 'missing' | 'forbidden' | 'busy';
+export interface CompiledFiles extends TypeRules {
+  readonly kind: 'files';
+  readonly place: FilesPlace;
+  readonly index: readonly Template[];
+  readonly fallback: string | undefined;
+  readonly precompressed: readonly Coding[];
+}
+
+/** What serving may ask of the rest of the gateway. */
+export interface FileParts {
+  /**
+   * The path of an index file that is there: true when another route answers it (nginx's internal redirect: `index.php` may be
+   * another location's), and has been handed the exchange.
+   */
+  readonly reroute?: (path: string) => boolean;
+}
+
+const withoutSlash = (folder: string): string => (folder.length > 1 && folder.endsWith('/') ? folder.slice(0, -1) : folder);
+
+/** A place ready for requests. */
+export function compilePlace({ folder, mapping }: Pick<FilesAction, 'folder' | 'mapping'>, scope: Scope = plainScope): FilesPlace {
+  const template = compileTemplate(folder, scope);
+  const constant = constantOf(template);
+  const [first = ''] = template;
+  const ahead = typeof first === 'string' ? first : '';
+  return {
+    mapping,
+    folder: template,
+    fixed: constant === undefined || mapping === 'whole' ? constant : withoutSlash(constant),
+    inside: mapping === 'whole' && constant === undefined ? withoutSlash(ahead.slice(0, ahead.lastIndexOf('/') + 1) || '/') : undefined,
+  };
+}
+
+/** A files action ready for requests. */
+export function compileFiles(action: FilesAction, scope: Scope = plainScope): CompiledFiles {
+  const { index, fallback, precompressed, defaultType } = action;
+  const types = Object.fromEntries(Object.entries(action.types).map(([extension, type]) => [extension.toLowerCase(), type]));
+  return {
+    kind: 'files',
+    place: compilePlace(action, scope),
+    index: index.map((text) => compileTemplate(text, scope)),
+    fallback: fallback === undefined ? undefined : path.posix.join('/', fallback),
+    precompressed,
+    types,
+    defaultType,
+  };
+}
+
+const hiddenOrStrange = /\/\.|^\.|[\\\0]/;
+
+/** Whether no file is served for a path: a part of it is hidden (but for `/.well-known` in front), or it has a backslash or NUL. */
+function isRefused(text: string): boolean {
+  if (!hiddenOrStrange.test(text)) return false;
+  if (text.includes('\\') || text.includes('\0')) return true;
+  return text.split('/').some((segment, at) => segment.startsWith('.') && !(at === 1 && segment === '.well-known'));
+}
+
+const climbs = /(?:^|\/)\.\.(?:\/|$)|\0/;
+
+/** The folder of a place for a request, without final slash; undefined when a variable's value would lead elsewhere. */
+function folderOf(place: FilesPlace, source: VariableSource): string | undefined {
+  if (place.fixed !== undefined) return place.fixed;
+  const text = expand(place.folder, source);
+  if (!text.startsWith('/') || climbs.test(text)) return undefined;
+  return place.mapping === 'whole' ? text : withoutSlash(text);
+}
+
+/** Where a path leads. */
+interface Location {
+  /** What the real place must be inside of; undefined: anywhere. */
+  readonly folder: string | undefined;
+  readonly file: string;
+}
+
+const below = (folder: string, relative: string): string => (folder === '/' ? relative : folder + relative);
+
+/** Where `text` (a decoded path) leads by `place`; undefined for a path that no file is served for. */
+function locate(place: FilesPlace, source: VariableSource, prefix: string, text: string): Location | undefined {
+  const folder = folderOf(place, source);
+  if (folder === undefined) return undefined;
+  if (place.mapping === 'whole') {
+    if (place.inside !== undefined && isRefused(text)) return undefined;
+    return { folder: place.inside, file: folder };
+  }
+  const relative = relativePath(place, text, prefix);
+  return relative === undefined ? undefined : { folder, file: below(folder, relative) };
+}
 
 /** The path below the folder, or undefined for one that no file is served for: hidden, or with a backslash. */
-export function relativePath(action: Pick<FilesAction, 'mapping'>, text: string, prefix: string): string | undefined {
-  if (text.includes('\\') || text.includes('\0')) return undefined;
-  if (text.split('/').some((segment, at) => segment.startsWith('.') && !(at === 1 && segment === '.well-known'))) return undefined;
-  if (action.mapping === 'append') return text;
+export function relativePath({ mapping }: Pick<FilesAction, 'mapping'>, text: string, prefix: string): string | undefined {
+  if (isRefused(text)) return undefined;
+  return mapping === 'append' ? text : withoutPrefix(text, prefix);
+}
+
+/** `/b` of `/a/b` for the prefix `/a` or `/a/`; undefined when the path only begins with the same letters. */
+function withoutPrefix(text: string, prefix: string): string | undefined {
+  // A path that a step or `try` made need not begin with the prefix: it is then taken whole, as nginx does.
+  if (!text.startsWith(prefix)) return climbs.test(text) ? undefined : text;
   const rest = text.slice(prefix.length);
   if (prefix !== '' && !prefix.endsWith('/') && rest !== '' && !rest.startsWith('/')) return undefined;
-  return rest.split('/').some((segment) => segment === '..') ? undefined : `/${rest.replace(/^\/+/, '')}`;
+  return climbs.test(rest) ? undefined : `/${rest.replace(/^\/+/, '')}`;
 }
 
-const realFolders = new Map<string, string>();
+/** $document_root: the folder of a place for this request. */
+export const documentRootOf = (place: FilesPlace, source: VariableSource): string => folderOf(place, source) ?? '';
 
-/** Whether an open file is inside `folder`. A folder that is a link to a release may move: then it is looked up again. */
-function isInside(fd: number, folder: string): boolean {
-  const real = fs.readlinkSync(`/proc/self/fd/${fd}`);
-  const inside = (base: string | undefined): boolean =>
-    base !== undefined && (real === base || real.startsWith(base.endsWith('/') ? base : `${base}/`));
-  if (inside(realFolders.get(folder))) return true;
-  const base = fs.realpathSync.native(folder);
-  realFolders.set(folder, base);
-  return inside(base);
-}
+/** $realpath_root: the same with its links resolved. */
+export const realpathRootOf = (place: FilesPlace, source: VariableSource): string => realPathOf(documentRootOf(place, source));
 
-function find(folder: string, relative: string): Found {
-  let fd: number;
-  try {
-    fd = fs.openSync(folder + relative, openFlags);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM') return 'busy';
-    return code === 'EACCES' || code === 'EPERM' ? 'forbidden' : 'missing';
-  }
-  const found = inspect(fd, folder, relative);
-  if (typeof found === 'string') fs.closeSync(fd);
-  return found;
-}
+/** $request_filename: what the request's path leads to, whether or not it is there. */
+export const requestFilenameOf = (place: FilesPlace, source: VariableSource, prefix: string): string =>
+  locate(place, source, prefix, source.path.text)?.file ?? '';
 
-function inspect(fd: number, folder: string, name: string): Found {
-  try {
-    const facts = fs.fstatSync(fd);
-    if (!isInside(fd, folder)) return 'missing';
-    if (facts.isDirectory()) return 'folder';
-    return facts.isFile() ? { fd, sizeBytes: facts.size, modifiedMs: facts.mtimeMs, name } : 'missing';
-  } catch {
-    return 'missing';
-  }
-}
-
-/** The file for a path: itself, or a folder's index; `folder` for one that lacks its final slash. */
-function resolve(action: FilesAction, relative: string): Found {
-  const found = find(action.folder, relative);
-  if (found !== 'folder') return found;
-  if (!relative.endsWith('/')) return 'folder';
-  for (const index of action.index) {
-    const file = find(action.folder, relative + index);
-    if (typeof file !== 'string') return file;
-  }
-  return 'missing';
+/**
+ * What a path of `try` leads to, for a decoded path that begins with a slash: `file` or `folder` (which it is looked at as when it ends with a
+ * slash), else why there is none. The file is sent by `serveFile` once the path is the request's.
+ */
+export function lookFor(
+  place: FilesPlace,
+  source: VariableSource,
+  prefix: string,
+  text: string,
+): 'file' | 'folder' | 'missing' | 'forbidden' | 'busy' {
+  const location = locate(place, source, prefix, text);
+  if (location === undefined) return 'missing';
+  const isFolder = text.endsWith('/');
+  const kind = lookAt(isFolder ? withoutSlash(location.file) : location.file, location.folder, performance.now());
+  return kind === 'file' && isFolder ? 'missing' : kind === 'folder' && !isFolder ? 'missing' : kind;
 }
 
 /** Answers `exchange` with a file of `action`, or the page that says why not. Never throws. */
-export function serveFile(exchange: Exchange, action: FilesAction, prefix: string): void {
+export function serveFile(exchange: FileExchange, action: CompiledFiles, prefix: string, parts: FileParts = {}): void {
   try {
-    answer(exchange, action, prefix);
+    answer(exchange, action, prefix, parts);
   } catch {
-    if (exchange.res.headersSent) exchange.breakOff();
+    if (exchange.begun) exchange.breakOff();
     else exchange.respondPage(500);
   }
 }
 
-function answer(exchange: Exchange, action: FilesAction, prefix: string): void {
-  if (exchange.method !== 'GET' && exchange.method !== 'HEAD') return void exchange.respondPage(405, ['allow', 'GET, HEAD']);
-  const { path: asked, query } = exchange.target;
-  const relative = relativePath(action, asked.text, prefix);
-  if (relative === undefined) return void exchange.respondPage(404);
-  let found = resolve(action, relative);
-  if (found === 'folder' && !asked.text.endsWith('/'))
-    return void exchange.respond(301, ['location', `${encodePath(asked.bytes)}/${query}`]);
-  if ((found === 'missing' || found === 'folder') && action.fallback !== undefined)
-    found = find(action.folder, path.posix.join('/', action.fallback));
-  if (found === 'forbidden') exchange.respondPage(403);
-  else if (found === 'busy') exchange.respondPage(503, ['retry-after', '1']);
-  else if (typeof found === 'string') exchange.respondPage(404);
-  else send(exchange, found);
+/** What a request found; `rerouted`: somebody else answers it, `folder`: it lacks its final slash, `no-index`: the folder is there. */
+type Outcome = Found | 'rerouted' | 'no-index';
+
+function answer(exchange: FileExchange, action: CompiledFiles, prefix: string, parts: FileParts): void {
+  const { method } = exchange;
+  if (method !== 'GET' && method !== 'HEAD' && method !== 'POST') return refuseMethod(exchange);
+  const now = performance.now();
+  const { text } = exchange.path;
+  const location = locate(action.place, exchange, prefix, text);
+  if (location === undefined) return void exchange.respondPage(404);
+  let found: Outcome = text.endsWith('/')
+    ? findIndex(exchange, action, location, parts, now)
+    : findFile(location.file, location.folder, now);
+  if ((found === 'missing' || found === 'no-index') && action.fallback !== undefined)
+    found = findFile(below(location.folder ?? '', action.fallback), location.folder, now);
+  if (typeof found !== 'string') return send(exchange, action, found, location.folder, now);
+  if (found === 'folder') redirectToFolder(exchange);
+  else if (found === 'forbidden' || found === 'no-index') exchange.respondPage(403);
+  else if (found === 'busy') exchange.respondPage(503, ['Retry-After', '1']);
+  else if (found === 'missing') exchange.respondPage(404);
 }
 
-function send(exchange: Exchange, file: OpenFile): void {
-  const { fd, sizeBytes, modifiedMs, name } = file;
-  let kept = false;
+const refuseMethod = (exchange: FileExchange): void => exchange.respondPage(405, ['Allow', 'GET, HEAD']);
+
+function redirectToFolder(exchange: FileExchange): void {
+  const query = exchange.args === '' ? '' : `?${exchange.args}`;
+  exchange.respond(301, ['Location', `${encodePath(exchange.path.bytes)}/${query}`]);
+}
+
+/** The first index file of a folder that is there. */
+function findIndex(exchange: FileExchange, action: CompiledFiles, { folder, file }: Location, parts: FileParts, now: number): Outcome {
+  const { text } = exchange.path;
+  const at = file.endsWith('/') ? file : `${file}/`;
+  for (const template of action.index) {
+    const index = expand(template, exchange);
+    // An absolute one is a path of the site, sent there unseen (nginx allows it as the last).
+    const absolute = index.startsWith('/');
+    if (absolute && parts.reroute?.(index)) return 'rerouted';
+    if (climbs.test(index)) continue;
+    const found = findFile(absolute ? below(folder ?? '', index) : at + index, folder, now);
+    if (found === 'missing' || found === 'folder') continue;
+    if (typeof found === 'string' || absolute || !parts.reroute?.(text + index)) return found;
+    release(found);
+    return 'rerouted';
+  }
+  const kind = lookAt(at === '/' ? at : at.slice(0, -1), folder, now);
+  return kind === 'folder' ? 'no-index' : kind === 'file' ? 'missing' : kind;
+}
+
+/** Sends a file, or what its conditions ask for instead; takes over its descriptor. */
+function send(exchange: FileExchange, action: CompiledFiles, plain: FoundFile, folder: string | undefined, now: number): void {
+  let file = plain;
+  let passedOn = false;
   try {
-    const etag = etagOf(sizeBytes, modifiedMs);
-    const result = answerFor({ sizeBytes, modifiedMs, etag }, exchange.req.headers);
-    const headers = ['etag', etag, 'last-modified', new Date(modifiedMs).toUTCString(), 'accept-ranges', 'bytes'];
-    if (result.status === 304) return void exchange.respond(304, headers);
-    if (result.status === 412) return void exchange.respondPage(412);
-    if (result.status === 416) return void exchange.respondPage(416, ['content-range', `bytes */${sizeBytes}`]);
-    headers.push('content-type', contentType(path.posix.extname(name)) || 'application/octet-stream');
-    const start = result.status === 206 ? result.start : 0;
-    const length = result.status === 206 ? result.end - start + 1 : sizeBytes;
-    if (result.status === 206) headers.push('content-range', `bytes ${start}-${result.end}/${sizeBytes}`);
-    kept = sendBytes(exchange, fd, { status: result.status, headers, start, length });
+    if (exchange.method === 'POST') return refuseMethod(exchange);
+    let coding: Coding | undefined;
+    if (action.precompressed.length > 0) {
+      const compressed = findPreferred(exchange.header('accept-encoding'), action, plain, folder, now);
+      if (compressed !== undefined) {
+        release(plain);
+        ({ file, coding } = compressed);
+      }
+    }
+    passedOn = sendFound(exchange, action, file, plain.path, coding);
   } finally {
-    if (!kept) fs.closeSync(fd);
+    if (!passedOn) release(file);
   }
 }
 
-interface Part {
-  readonly status: number;
-  readonly headers: string[];
-  readonly start: number;
-  readonly length: number;
+function findPreferred(
+  accepted: string,
+  { precompressed }: CompiledFiles,
+  plain: FoundFile,
+  folder: string | undefined,
+  now: number,
+): { file: FoundFile; coding: Coding } | undefined {
+  if (accepted === '') return undefined;
+  const codings = [...precompressed];
+  for (let coding = preferredCoding(codings, accepted); coding !== undefined; coding = preferredCoding(codings, accepted)) {
+    const file = findCompressed(plain, coding, folder, now);
+    if (file !== undefined) return { file, coding };
+    codings.splice(codings.indexOf(coding), 1);
+  }
+  return undefined;
 }
 
-/** True when a stream has taken over the file and will close it. */
-function sendBytes(exchange: Exchange, fd: number, { status, headers, start, length }: Part): boolean {
-  if (exchange.method !== 'HEAD' && length <= wholeBytes) {
-    const buffer = Buffer.allocUnsafe(length);
-    if (fs.readSync(fd, buffer, 0, length, start) < length) exchange.respondPage(500);
-    else exchange.respond(status, headers, buffer);
-    return false;
+/** True when the file's descriptor has been taken over. */
+function sendFound(exchange: FileExchange, action: CompiledFiles, file: FoundFile, name: string, coding: Coding | undefined): boolean {
+  const { etag, list } = fixedHeaders(file, action, coding ?? '', () => mediaType(name, action));
+  const { sizeBytes, modifiedMs } = file;
+  const result = answerFor({ sizeBytes, modifiedMs, etag }, (header) => exchange.header(header));
+  const vary = action.precompressed.length > 0 ? ['Vary', 'Accept-Encoding'] : [];
+  if (result.status === 200) return sendWhole(exchange, file, [...list, ...vary]);
+  if (result.status === 206) return sendRanges(exchange, file, result.ranges, [...list, ...vary]);
+  refuse(exchange, result.status, sizeBytes, [...list.slice(2), ...vary]);
+  return false;
+}
+
+function refuse(exchange: FileExchange, status: Exclude<FileAnswer['status'], 200 | 206>, sizeBytes: number, headers: string[]): void {
+  if (status === 304) exchange.respond(304, headers);
+  else exchange.respondPage(status, status === 416 ? ['Content-Range', `bytes */${sizeBytes}`] : []);
+}
+
+function sendWhole(exchange: FileExchange, file: FoundFile, headers: string[]): boolean {
+  if (file.bytes === undefined) return sendFromDisk(exchange, file, 200, headers, [{ start: 0, length: file.sizeBytes }]);
+  exchange.respond(200, headers, file.bytes);
+  return false;
+}
+
+const rangeText = ({ start, end }: ByteRange, sizeBytes: number): string => `bytes ${start}-${end}/${sizeBytes}`;
+
+const partOf = ({ start, end }: ByteRange): { start: number; length: number } => ({ start, length: end - start + 1 });
+
+function sendRanges(exchange: FileExchange, file: FoundFile, ranges: readonly [ByteRange, ...ByteRange[]], headers: string[]): boolean {
+  const [first, ...others] = ranges;
+  let pieces: Piece[] = [partOf(first)];
+  if (others.length === 0) headers.push('Content-Range', rangeText(first, file.sizeBytes));
+  else {
+    const boundary = nextBoundary();
+    const type = headers[1] ?? '';
+    headers[1] = `multipart/byteranges; boundary=${boundary}`;
+    pieces = [];
+    for (const range of ranges) {
+      const head = `\r\n--${boundary}\r\nContent-Type: ${type}\r\nContent-Range: ${rangeText(range, file.sizeBytes)}\r\n\r\n`;
+      pieces.push(Buffer.from(head, 'latin1'), partOf(range));
+    }
+    pieces.push(Buffer.from(`\r\n--${boundary}--\r\n`, 'latin1'));
   }
-  headers.push('content-length', String(length));
+  const { bytes } = file;
+  if (bytes === undefined) return sendFromDisk(exchange, file, 206, headers, pieces);
+  const parts = pieces.map((piece) => (Buffer.isBuffer(piece) ? piece : bytes.subarray(piece.start, piece.start + piece.length)));
+  exchange.respond(206, headers, parts.length === 1 ? parts[0] : Buffer.concat(parts));
+  return false;
+}
+
+let boundaries = 0;
+
+/** 20 digits, different for each answer, as in nginx. That a file holds it is as good as impossible, and harmless: lengths count. */
+const nextBoundary = (): string => `${process.pid}${Date.now()}${++boundaries}`.slice(-20).padStart(20, '0');
+
+function sendFromDisk(exchange: FileExchange, file: FoundFile, status: number, headers: string[], pieces: readonly Piece[]): boolean {
+  headers.push('Content-Length', String(pieces.reduce((sum, { length }) => sum + length, 0)));
   exchange.begin(status, headers);
-  if (exchange.method === 'HEAD') {
-    exchange.end();
-    return false;
+  if (exchange.method !== 'HEAD') {
+    sendPieces(exchange, file.fd, pieces);
+    return true;
   }
-  stream(exchange, fd, start, length);
-  return true;
-}
-
-/** A file that got shorter meanwhile, or fails to read, breaks the connection: the promised length cannot be kept. */
-function stream(exchange: Exchange, fd: number, start: number, length: number): void {
-  const source = fs.createReadStream('', { fd, start, end: start + length - 1, highWaterMark: streamChunkBytes });
-  let sent = 0;
-  exchange.onAbandon = () => source.destroy();
-  source.on('data', (chunk) => {
-    const bytes = chunk as Buffer;
-    sent += bytes.length;
-    if (exchange.write(bytes)) return;
-    source.pause();
-    exchange.res.once('drain', () => source.resume());
-  });
-  source.on('end', () => (sent === length ? exchange.end() : exchange.breakOff()));
-  source.on('error', () => exchange.breakOff());
+  exchange.end();
+  return false;
 }

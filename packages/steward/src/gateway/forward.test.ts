@@ -168,7 +168,12 @@ test('headers of one connection stay on it, in both directions', async (t) => {
 test('setHeaders sets, replaces and removes headers; variables are filled in', async (t) => {
   const { address } = await startUpstream(t, 0, echo);
   const port = await freePort();
-  const setHeaders = { 'X-Path': '$uri?$args from $http_x_from', 'X-Forwarded-Proto': 'gopher', Cookie: '', Connection: 'upgrade' };
+  const setHeaders = [
+    { name: 'X-Path', value: '$uri?$args from $http_x_from' },
+    { name: 'X-Forwarded-Proto', value: 'gopher' },
+    { name: 'Cookie', value: '' },
+    { name: 'Connection', value: 'upgrade' },
+  ];
   await startGateway(t, [site(port, [route('/', proxyTo([address], { setHeaders, upstreamHost: 'inner.example' }))])]);
   const { headers } = JSON.parse((await ask(port, '/a%20b/../c%0d%0aX:1?q=1', { headers: { 'X-From': 'test', Cookie: 'a=1' } })).body);
   assert.equal(headers['x-path'], '/c%0D%0AX:1?q=1 from test');
@@ -180,7 +185,9 @@ test('setHeaders sets, replaces and removes headers; variables are filled in', a
 test('paths go through as they were sent, or with the matched prefix replaced', async (t) => {
   const { address } = await startUpstream(t, 0, echo);
   const port = await freePort();
-  await startGateway(t, [site(port, [route('/', proxyTo([address])), route('/api/', proxyTo([address], { upstreamPath: '/v1/' }))])]);
+  await startGateway(t, [
+    site(port, [route('/', proxyTo([address])), route('/api/', proxyTo([address], { path: { kind: 'replace', to: '/v1/' } }))]),
+  ]);
   const urlOf = async (target: string) => JSON.parse((await ask(port, target)).body).url;
   assert.equal(await urlOf('/x/%2e%2e/y%2Fz//w?a=%20'), '/x/%2e%2e/y%2Fz//w?a=%20');
   assert.equal(await urlOf('/api/users/%E7%82%B9?a=1'), '/v1/users/%E7%82%B9?a=1');
@@ -354,9 +361,13 @@ test('a backup server is used only when the others are out, and they come back a
 test('addHeaders, redirect and respond answer without an upstream', async (t) => {
   const port = await freePort();
   const routes = [
-    route('/old', { kind: 'redirect', to: 'https://$host/new$request_uri', status: 302 }),
-    route('/ping', { kind: 'respond', status: 200, body: 'pong' }, { addHeaders: { 'X-From': '$host' } }),
-    route('/bye', { kind: 'respond', status: 444, body: '' }),
+    route('/old', { kind: 'answer', answer: { status: 302, to: 'https://$host/new$request_uri' } }),
+    route(
+      '/ping',
+      { kind: 'answer', answer: { status: 200, body: 'pong' } },
+      { addHeaders: [{ name: 'X-From', value: '$host', always: true }] },
+    ),
+    route('/bye', { kind: 'answer', answer: { status: 444, body: '' } }),
   ];
   await startGateway(t, [site(port, routes)]);
   const moved = await ask(port, '/old?a=1', { headers: { host: 'Example.COM:99' } });

@@ -1,230 +1,442 @@
 /**
  * Hands a request to an upstream and its answer back, both streamed.
  *
- *   pick a server ── dispatch ── connect failed, or reset before a byte of an answer ──► the next server, if it can be repeated
- *        │                └── answer ──► headers, then the body as it comes; a break in it breaks the client's connection
- *        └── none left: 503 if there was none at all, else 502, or 504 when the last one took too long
+ *   pick a server ── a kept connection, or a new one ── head, body ──► answer ──► headers, then the body as it comes
+ *        │                    └── failed before a byte of an answer ──► the next server, if the request can be repeated
+ *        └── none is there ── held until one comes, at most `hold` ──► 503 if there was none at all, else 502 or 504
+ *
+ * A break in an answer that has begun breaks the client's connection.
  */
-import type { Dispatcher } from 'undici';
-import { noteAnswer, noteFailure, type Server } from './balance.ts';
+import { noteAnswer, noteFailure, pickServer, releaseServer, type Server, serverCount } from './balance.ts';
+import type { BodyFault, BodyReader } from './carrier.ts';
+import { clientOf, cookiesFor } from './destination.ts';
 import type { Exchange } from './exchange.ts';
-import { type CompiledProxy, clientHeaders, upstreamHeaders, upstreamTarget } from './proxy-action.ts';
-import { RequestBody } from './request-body.ts';
-import type { Link, Upstreams } from './upstreams.ts';
+import type { Headers } from './headers.ts';
+import { chunked, type ResponseHead } from './http1/head.ts';
+import type { AnswerReader, UpstreamConnection, UpstreamFault } from './http1/upstream-connection.ts';
+import { type CompiledProxy, clientHeaders, upstreamLines, upstreamTarget } from './proxy-action.ts';
+import { type FailedCause, failedStatus, isRetryStatus, isServerFailure, mayRetry, noteRequest, returnRetry, spendRetry } from './retry.ts';
+import { joinSockets } from './upgrade.ts';
+import { addToTale } from './upstream-tale.ts';
+import type { Destination, Link, Upstreams, Waiter } from './upstreams.ts';
+import { expand } from './variables.ts';
 
-/** Why a server did not answer. */
-export type Failure = 'unreachable' | 'connect-timeout' | 'reset' | 'timeout' | 'refused-by-us';
+export interface ForwardParts {
+  readonly upstreams: Upstreams;
+  /** One line for the error log. */
+  readonly log: (line: string) => void;
+  /** Whether an error page answers instead of the upstream's own `status`; then it has begun to. */
+  intercept(exchange: Exchange, status: number, headers: Headers): boolean;
+  /** Sends the request to another path of its site. */
+  sendWithin(exchange: Exchange, to: string): void;
+}
 
 /** With `buffering` this much of an answer is read ahead of a slow client. */
 const readAheadBytes = 64 * 1024;
 
-/** Up to here copying an answer into one write is cheaper than a second buffer in it. */
-const smallBytes = 4096;
+/** How often a held request looks for a server that nobody has told of. */
+const firstLookMs = 25;
+const lastLookMs = 250;
+/** More requests than these are not held at once: they are refused. */
+const maxHeld = 10_000;
+let held = 0;
 
-/** Methods that may be sent twice without harm (RFC 9110, 9.2.2). */
-const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+/** Of an upstream that leaves the answer to another route. */
+const keptWithin = new Set(['content-type', 'content-disposition', 'accept-ranges', 'set-cookie', 'cache-control', 'expires']);
 
-/** Answers `exchange` by the servers of `action`. Always ends it, with an answer or by cutting the connection. */
+const causeOf: Readonly<Record<UpstreamFault, FailedCause>> = {
+  unreachable: 'error',
+  'connect-timeout': 'timeout',
+  reset: 'error',
+  timeout: 'timeout',
+  invalid: 'invalid-header',
+};
+
+/** Answers `exchange` by the servers of `destination`. Always ends it, with an answer or by cutting the connection. */
 export function forward(
   exchange: Exchange,
   action: CompiledProxy,
+  destination: Destination,
   prefix: string,
   maxBodyBytes: number,
-  upstreams: Upstreams,
-  log: (line: string) => void,
+  parts: ForwardParts,
 ): void {
-  new Forwarding(exchange, action, prefix, maxBodyBytes, upstreams, log).next();
+  new Forwarding(exchange, action, destination, prefix, maxBodyBytes, parts).next();
 }
 
-function failureOf(error: Error, sent: boolean): Failure {
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED' || code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH')
-    return 'refused-by-us';
-  if (code === 'UND_ERR_CONNECT_TIMEOUT' || (!sent && code === 'ETIMEDOUT')) return 'connect-timeout';
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') return 'timeout';
-  return sent ? 'reset' : 'unreachable';
-}
-
-class Forwarding implements Dispatcher.DispatchHandler {
+class Forwarding implements AnswerReader, BodyReader, Waiter {
   readonly #exchange: Exchange;
   readonly #action: CompiledProxy;
-  readonly #upstreams: Upstreams;
-  readonly #log: (line: string) => void;
-  readonly #headers: string[];
-  readonly #path: string;
+  readonly #destination: Destination;
+  readonly #parts: ForwardParts;
   readonly #maxBodyBytes: number;
+  readonly #prefix: string;
+  #path = '';
+  #lines = '';
   #tried: Set<Server> | undefined;
+  #tries = 0;
   #server: Server | undefined;
   #link: Link | undefined;
-  #body: RequestBody | undefined;
-  #controller: Dispatcher.DispatchController | undefined;
+  #connection: UpstreamConnection | undefined;
+  #cancel: (() => void) | undefined;
+  #askedAtMs = 0;
+  #connectMs = 0;
+  #headMs = 0;
+  #answerBytes = 0;
+  /** The head has gone out: the upstream may have acted on it. */
   #sent = false;
+  /** Some of the client's body has been taken. */
+  #bodyTaken = false;
+  #bodyBytes = 0;
+  #bodyBroken = false;
+  #chunks = false;
   #answered = false;
-  /** Nothing of the answer has left yet, and it may still turn out to be small. */
-  #waits = false;
-  #first: Buffer | undefined;
-  #lastFailure: Failure | undefined;
+  #status = 0;
+  #lastFault: UpstreamFault | undefined;
+  #held = false;
+  #lookMs = firstLookMs;
 
   constructor(
     exchange: Exchange,
     action: CompiledProxy,
+    destination: Destination,
     prefix: string,
     maxBodyBytes: number,
-    upstreams: Upstreams,
-    log: (line: string) => void,
+    parts: ForwardParts,
   ) {
     this.#exchange = exchange;
     this.#action = action;
-    this.#upstreams = upstreams;
-    this.#log = log;
+    this.#destination = destination;
+    this.#prefix = prefix;
     this.#maxBodyBytes = maxBodyBytes;
-    exchange.proxyHost = action.entry.proxyHost;
-    this.#headers = upstreamHeaders(action, exchange);
-    this.#path = upstreamTarget(action, exchange.target.path, prefix, exchange.target.query);
+    this.#parts = parts;
+    exchange.proxyHost = destination.proxyHost;
     exchange.onAbandon = () => this.#abandon();
+    noteRequest(destination.budget, exchange.startedAtMs);
   }
+
+  // ---- asking
 
   /** Gives the request to the next server. */
   next(): void {
-    const { entry } = this.#action;
-    const server = this.#upstreams.pick(entry.upstream, performance.now(), this.#tried);
-    if (server === undefined) return void this.#giveUp();
-    const link = this.#upstreams.link(server, entry);
-    this.#server = server;
-    this.#link = link;
-    this.#sent = false;
-    this.#exchange.upstream = link.label;
-    if (this.#action.host === undefined) this.#headers[1] = link.authority;
-    this.#body = this.#exchange.hasBody ? new RequestBody(this.#exchange, this.#maxBodyBytes) : undefined;
-    server.active++;
-    server.requests++;
-    link.pool.dispatch(this.#options(link), this);
-  }
-
-  #options({ serverName }: Link): Dispatcher.DispatchOptions {
-    const { readTimeoutMs, scheme } = this.#action.entry;
-    const options = {
-      path: this.#path,
-      method: this.#exchange.method,
-      headers: this.#headers,
-      body: this.#body,
-      headersTimeout: readTimeoutMs,
-      bodyTimeout: readTimeoutMs,
-    };
-    // Without a name of our own undici asks for the client's Host and reconnects whenever that changes.
-    return scheme === 'https' ? Object.assign(options, { servername: serverName }) : options;
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    this.#sent = true;
-    if (this.#exchange.closed) controller.abort(new Error('the client went away'));
-  }
-
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    received: Record<string, string | string[] | undefined>,
-    message?: string,
-  ): void {
-    if (status < 200) return;
-    this.#controller = controller;
-    if (this.#server !== undefined) noteAnswer(this.#server);
-    const headers = clientHeaders(this.#action, received, this.#exchange);
-    this.#exchange.begin(status, headers, message === '' ? undefined : message);
-    this.#answered = true;
-    this.#waits = true;
-    process.nextTick(flushIfWaiting, this);
-  }
-
-  /**
-   * Headers wait for the first part of the body, and that for the end, until this turn of the event loop is over: a small
-   * answer leaves in one write, a slow one (an event stream) loses no time.
-   */
-  flush(): void {
-    if (!this.#waits) return;
-    this.#waits = false;
-    if (this.#exchange.closed) return;
-    const first = this.#first;
-    this.#first = undefined;
-    if (first !== undefined) this.#pass(first);
-    else this.#exchange.res.flushHeaders();
-  }
-
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#waits && this.#first === undefined && chunk.length <= smallBytes) {
-      this.#first = chunk;
-      return;
-    }
-    const first = this.#first;
-    this.#first = undefined;
-    this.#waits = false;
-    if (first !== undefined) this.#pass(first);
-    this.#pass(chunk);
-  }
-
-  #pass(chunk: Buffer): void {
-    const { res } = this.#exchange;
-    const controller = this.#controller;
-    if (this.#exchange.write(chunk) || controller === undefined || controller.paused) return;
-    if (this.#action.entry.buffering && res.writableLength < readAheadBytes) return;
-    controller.pause();
-    res.once('drain', () => controller.resume());
-  }
-
-  onResponseEnd(): void {
-    this.#waits = false;
-    this.#release();
-    if (!this.#exchange.closed) this.#exchange.end(this.#first);
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
-    this.#release();
     const exchange = this.#exchange;
-    const fault = this.#body?.fault;
-    if (exchange.closed) return;
-    if (this.#answered || exchange.res.headersSent) {
-      this.#log(`${exchange.upstream}: the answer to ${exchange.method} ${exchange.target.path.raw} broke off: ${error.message}`);
-      return void exchange.breakOff();
+    const { entry, name } = this.#destination;
+    const balance = this.#parts.upstreams.balance(name);
+    const nowMs = performance.now();
+    const server = balance === undefined ? undefined : pickServer(balance, clientOf(exchange, this.#destination), nowMs, this.#tried);
+    if (server === undefined) return this.#findNone();
+    this.#server = server;
+    this.#askedAtMs = nowMs;
+    this.#sent = false;
+    this.#tries++;
+    const { scheme, verify } = this.#action.entry;
+    const verified = verify === undefined ? undefined : { ca: this.#parts.upstreams.file(verify.ca), name: this.#verifyName() };
+    const link = this.#parts.upstreams.link(server, entry, { scheme, verify: verified });
+    this.#link = link;
+    exchange.upstream = link.label;
+    const kept = exchange.upgrade === undefined ? link.take() : undefined;
+    if (kept !== undefined) this.onConnected(kept, 0);
+    else this.#cancel = link.connect(this.#action.entry.connectTimeoutMs, this);
+  }
+
+  #verifyName(): string | undefined {
+    const { verifyName } = this.#action;
+    return verifyName === undefined ? undefined : expand(verifyName, this.#exchange);
+  }
+
+  onConnected(connection: UpstreamConnection, tookMs: number): void {
+    const exchange = this.#exchange;
+    const { entry } = this.#action;
+    const method = entry.method ?? exchange.method;
+    this.#cancel = undefined;
+    this.#connection = connection;
+    this.#connectMs = tookMs;
+    this.#sent = true;
+    const hasBody = exchange.hasBody && entry.passBody && !exchange.bodyComplete;
+    const head = this.#head(method, hasBody);
+    if (!hasBody) return connection.send(head, method === 'HEAD', true, entry, this);
+    const { socket } = connection;
+    socket.cork();
+    connection.send(head, method === 'HEAD', false, entry, this);
+    exchange.readBody(this);
+    socket.uncork();
+  }
+
+  #head(method: string, hasBody: boolean): string {
+    const exchange = this.#exchange;
+    const { host } = this.#action;
+    if (this.#lines === '') {
+      this.#path = upstreamTarget(this.#action, exchange, this.#prefix);
+      this.#lines = upstreamLines(this.#action, exchange);
     }
-    if (fault !== undefined) return void exchange.respondPage(fault);
-    const failure = failureOf(error, this.#sent);
-    this.#lastFailure = failure;
-    if (failure === 'refused-by-us') return void exchange.respondPage(400);
+    let head = `${method} ${this.#path} HTTP/1.1\r\nHost: ${host === undefined ? (this.#link?.authority ?? '') : expand(host, exchange)}\r\n${this.#lines}`;
+    const { upgrade } = exchange;
+    const { bodyLength } = exchange.request;
+    this.#chunks = hasBody && bodyLength === chunked;
+    if (this.#chunks) head += 'Transfer-Encoding: chunked\r\n';
+    else if (hasBody) head += `Content-Length: ${bodyLength}\r\n`;
+    else if (method !== 'GET' && method !== 'HEAD' && exchange.header('content-length') !== '') head += 'Content-Length: 0\r\n';
+    return upgrade === undefined ? `${head}\r\n` : `${head}Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`;
+  }
+
+  onUnreachable(fault: UpstreamFault, why: string): void {
+    this.#cancel = undefined;
+    this.onFault(fault, why);
+  }
+
+  // ---- the request's body
+
+  onBodyPart(part: Buffer): void {
+    const connection = this.#connection;
+    this.#bodyTaken = true;
+    this.#bodyBytes += part.length;
+    if (this.#maxBodyBytes > 0 && this.#bodyBytes > this.#maxBodyBytes) return this.#failBody(413);
+    if (connection === undefined || connection.gone) return;
+    let free: boolean;
+    if (this.#chunks) {
+      connection.sendPart(`${part.length.toString(16)}\r\n`);
+      connection.sendPart(part);
+      free = connection.sendPart('\r\n');
+    } else free = connection.sendPart(part);
+    if (!free) this.#exchange.carrier.pauseBody();
+  }
+
+  onRoom(): void {
+    this.#exchange.carrier.resumeBody();
+  }
+
+  onBodyEnd(trailers: Headers | undefined): void {
+    const connection = this.#connection;
+    if (this.#bodyBroken || connection === undefined || connection.gone) return;
+    if (this.#chunks) connection.sendPart(`0\r\n${trailerLines(trailers)}\r\n`);
+    connection.completeRequest();
+  }
+
+  onBodyFault(status: BodyFault): void {
+    if (!this.#bodyBroken) this.#failBody(status);
+  }
+
+  /** The client's fault: the upstream is left, and hears no end. */
+  #failBody(status: BodyFault): void {
+    this.#bodyBroken = true;
+    this.#release();
+    this.#connection?.abandon();
+    const exchange = this.#exchange;
+    if (status === 0 || exchange.closed) return;
+    if (exchange.begun) exchange.breakOff();
+    else exchange.respondPage(status);
+  }
+
+  // ---- the answer
+
+  onHead(head: ResponseHead): void {
+    const exchange = this.#exchange;
+    const connection = this.#connection;
+    const { status } = head;
+    this.#status = status;
+    this.#headMs = performance.now() - this.#askedAtMs;
+    if (status === 101) return this.#join(head);
+    if (status >= 400 && this.#turnsAway(head)) return;
+    const within = head.headers.get('x-accel-redirect');
+    if (within !== undefined) return this.#sendWithin(head, within);
+    if (this.#server !== undefined) noteAnswer(this.#server, performance.now());
+    if (this.#tries > 1) returnRetry(this.#destination.budget, performance.now());
+    const headers = clientHeaders(this.#action, head.headers, exchange);
+    for (const cookie of cookiesFor(exchange, this.#destination, this.#server)) headers.push('Set-Cookie', cookie);
+    this.#answered = true;
+    if (exchange.tale !== undefined) exchange.tale.headers = head.headers;
+    exchange.onDrain = () => connection?.resume();
+    exchange.begin(status, headers, head.message === '' ? undefined : head.message);
+  }
+
+  /** The upstream has decided, and leaves the answer to another route (nginx's X-Accel-Redirect). */
+  #sendWithin({ headers }: ResponseHead, to: string): void {
+    const exchange = this.#exchange;
+    if (this.#server !== undefined) noteAnswer(this.#server, performance.now());
+    exchange.onAbandon = undefined;
+    this.#leave();
+    exchange.keepHeaders(headers.names.flatMap(({ text, lower }, at) => (keptWithin.has(lower) ? [text, headers.values[at] ?? ''] : [])));
+    if (exchange.method !== 'HEAD') exchange.becomeGet();
+    this.#parts.sendWithin(exchange, to);
+  }
+
+  /** An error that another server, or a page of the gateway, answers instead. */
+  #turnsAway({ status, headers }: ResponseHead): boolean {
+    const { retry } = this.#action.entry;
+    if (isRetryStatus(status, retry) && this.#hasMore() && this.#mayRepeat(status)) {
+      if (this.#server !== undefined && isServerFailure(status, retry)) noteFailure(this.#server, performance.now());
+      this.#leave();
+      this.#tryNext();
+      return true;
+    }
+    if (!this.#action.entry.interceptErrors) return false;
+    const exchange = this.#exchange;
+    if (!this.#parts.intercept(exchange, status, headers)) return false;
+    if (this.#server !== undefined) noteAnswer(this.#server, performance.now());
+    this.#leave();
+    return true;
+  }
+
+  /** Whether a server has not been asked. */
+  #hasMore(): boolean {
+    const balance = this.#parts.upstreams.balance(this.#destination.name);
+    return balance !== undefined && this.#tries < serverCount(balance);
+  }
+
+  /** Gives up the answer under way. */
+  #leave(): void {
+    this.#note();
+    this.#release();
+    this.#connection?.abandon();
+    this.#connection = undefined;
+  }
+
+  onPart(part: Buffer): void {
+    this.#answerBytes += part.length;
+    const exchange = this.#exchange;
+    if (exchange.write(part)) return;
+    if (this.#action.entry.buffering && exchange.carrier.waitingBytes < readAheadBytes) return;
+    this.#connection?.pause();
+  }
+
+  onPause(): void {
+    this.#exchange.flush();
+  }
+
+  onEnd(trailers: Headers | undefined): void {
+    this.#note();
+    this.#release();
+    this.#exchange.end(undefined, trailers);
+  }
+
+  onFault(fault: UpstreamFault, why: string): void {
+    const exchange = this.#exchange;
+    this.#lastFault = fault;
+    this.#note();
+    this.#release();
+    this.#connection = undefined;
+    if (exchange.closed) return;
+    if (this.#answered) {
+      this.#parts.log(`${exchange.upstream}: the answer to ${exchange.method} ${exchange.requestUri} broke off: ${why}`);
+      return exchange.breakOff();
+    }
     if (this.#server !== undefined) noteFailure(this.#server, performance.now());
-    this.#log(`${exchange.upstream}: ${exchange.method} ${exchange.target.path.raw}: ${error.message || failure}`);
-    if (!this.#mayRepeat(failure)) return void exchange.respondPage(failure === 'timeout' ? 504 : 502);
+    this.#parts.log(`${exchange.upstream}: ${exchange.method} ${exchange.requestUri}: ${why}`);
+    if (this.#mayRepeat(causeOf[fault])) this.#tryNext();
+    else exchange.respondPage(fault === 'timeout' || fault === 'connect-timeout' ? 504 : 502);
+  }
+
+  #mayRepeat(cause: FailedCause): boolean {
+    const may = mayRetry(
+      {
+        cause,
+        method: this.#exchange.method,
+        sent: this.#sent,
+        bodyGone: this.#bodyTaken,
+        tries: this.#tries,
+        elapsedMs: performance.now() - this.#exchange.startedAtMs,
+      },
+      this.#action.entry.retry,
+    );
+    return may && spendRetry(this.#destination.budget, performance.now());
+  }
+
+  #tryNext(): void {
     if (this.#server !== undefined) this.#tried = (this.#tried ?? new Set()).add(this.#server);
     this.next();
   }
 
-  /** A request that never left can go elsewhere; one that was cut short only if it does no harm twice and its body is not gone. */
-  #mayRepeat(failure: Failure): boolean {
-    if (this.#body?.taken === true) return false;
-    if (!this.#sent) return true;
-    return failure === 'reset' && this.#body === undefined && repeatable.has(this.#exchange.method);
+  /** No server is left: wait for one if the route says so. */
+  #findNone(): void {
+    const exchange = this.#exchange;
+    const leftMs = exchange.startedAtMs + this.#action.entry.holdMs - performance.now();
+    const hopeful = this.#lastFault === undefined || this.#lastFault === 'unreachable' || this.#lastFault === 'reset';
+    if (leftMs > 0 && hopeful && (this.#held || held < maxHeld)) return this.#hold(leftMs);
+    if (this.#lastFault === undefined) {
+      const status = failedStatus(this.#destination.entry.service ? 'no-instance' : 'no-server');
+      return exchange.respondPage(status, status === 503 ? ['Retry-After', '1'] : []);
+    }
+    exchange.respondPage(this.#lastFault === 'connect-timeout' || this.#lastFault === 'timeout' ? 504 : 502);
   }
 
-  #giveUp(): void {
+  #hold(leftMs: number): void {
+    if (!this.#held) held++;
+    this.#held = true;
+    this.#tried = undefined;
+    const look = (): void => {
+      this.#cancel?.();
+      this.next();
+    };
+    const timer = setTimeout(look, Math.min(leftMs, this.#lookMs));
+    this.#lookMs = Math.min(this.#lookMs * 2, lastLookMs);
+    const forget = this.#parts.upstreams.hold(look);
+    this.#cancel = () => {
+      this.#cancel = undefined;
+      clearTimeout(timer);
+      forget();
+    };
+  }
+
+  /** The upstream speaks another protocol from here on, and so does the client. */
+  #join(head: ResponseHead): void {
     const exchange = this.#exchange;
-    if (this.#lastFailure !== undefined) return void exchange.respondPage(this.#lastFailure === 'connect-timeout' ? 504 : 502);
-    exchange.respondPage(503, ['retry-after', '1']);
+    const connection = this.#connection;
+    const server = this.#server;
+    if (connection === undefined || exchange.upgrade === undefined) return this.onFault('invalid', 'it changed the protocol unasked');
+    this.#answered = true;
+    this.#note();
+    this.#link = undefined;
+    exchange.onAbandon = undefined;
+    this.#endHold();
+    joinSockets(exchange, connection, head, clientHeaders(this.#action, head.headers, exchange), this.#action.entry.readTimeoutMs, () => {
+      if (server !== undefined) releaseServer(server);
+    });
+  }
+
+  // ---- bookkeeping
+
+  #note(): void {
+    if (this.#link === undefined) return;
+    addToTale(this.#exchange, {
+      address: this.#link.label,
+      status: this.#status === 0 ? (this.#lastFault === 'timeout' || this.#lastFault === 'connect-timeout' ? 504 : 502) : this.#status,
+      connectMs: this.#connection === undefined ? undefined : this.#connectMs,
+      headMs: this.#status === 0 ? undefined : this.#headMs,
+      responseMs: performance.now() - this.#askedAtMs,
+      bytes: this.#answerBytes,
+    });
+    this.#status = 0;
+    this.#answerBytes = 0;
   }
 
   /** Once for each attempt. */
   #release(): void {
+    this.#endHold();
     if (this.#link === undefined || this.#server === undefined) return;
-    this.#server.active--;
+    releaseServer(this.#server);
     this.#link = undefined;
   }
 
+  #endHold(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    held--;
+  }
+
   #abandon(): void {
-    const reason = new Error('the client went away');
-    this.#body?.destroy(reason);
-    if (this.#sent) this.#controller?.abort(reason);
+    this.#bodyBroken = true;
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#note();
+    this.#release();
+    this.#connection?.abandon();
   }
 }
 
-function flushIfWaiting(forwarding: Forwarding): void {
-  forwarding.flush();
+function trailerLines(trailers: Headers | undefined): string {
+  let lines = '';
+  trailers?.names.forEach(({ text, kind }, at) => {
+    if (kind === 'pass') lines += `${text}: ${trailers.values[at]}\r\n`;
+  });
+  return lines;
 }

@@ -10,14 +10,19 @@ import net from 'node:net';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Problem } from '../config/problem.ts';
+import type { Counters } from './counters.ts';
 import type { GatewayErrorCode } from './errors.ts';
 import { controlPath, parseJson, readMessages, type ToDaemon, tablePath, type VersionedTable } from './protocol.ts';
-import type { Counters } from './serve.ts';
 import type { RouteTable } from './table.ts';
 
+export { type Acme, askableHosts, createAcme, noChallenges } from './acme/acme.ts';
 export { openAuthority } from './authority.ts';
 export { loadCertificates } from './certs.ts';
-export { buildTable, type Certificate, listenerName } from './table.ts';
+export { bucketEndMs, type Counters, percentile } from './counters.ts';
+export { createLogFiles, type LogFiles } from './log-files.ts';
+export { loadSiteFiles } from './site-files.ts';
+export { logFilesOf } from './site-logs.ts';
+export { buildTable, type Certificate, certificateName, listenerName, noInputs, type TableInputs } from './table.ts';
 
 /** How long a worker may take to serve by a new table before `setTable` stops waiting for it. */
 const applyTimeoutMs = 5_000;

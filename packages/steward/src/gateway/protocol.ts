@@ -8,7 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Problem } from '../config/problem.ts';
-import type { Counters } from './serve.ts';
+import type { Counters } from './counters.ts';
 import type { RouteTable } from './table.ts';
 
 /** Also what `<dir>/table.json` holds. */

@@ -1,9 +1,29 @@
-/** A proxy route made ready for requests: which headers go to the upstream and which come back. Pure. */
+/** A proxy route made ready for requests: which head goes to the upstream and which headers come back. Pure. */
 
+import { connectionNames, type HeaderKind, type Headers, headerValue, kindOf } from './headers.ts';
 import type { ProxyEntry } from './table.ts';
-import type { RequestPath } from './target.ts';
 import { encodePath, toBytes } from './target.ts';
-import { compileTemplate, expand, forwardedFor, type Template, type VariableSource } from './variables.ts';
+import {
+  compileTemplate,
+  constantOf,
+  expand,
+  forwardedFor,
+  type Scope,
+  type Template,
+  usableRegex,
+  type VariableSource,
+  variablesOf,
+} from './variables.ts';
+
+/** What a request brings to its upstream. */
+export interface ProxiedRequest extends VariableSource {
+  readonly request: { readonly headers: Headers };
+  /** The other end of the connection is a proxy whose word is believed. */
+  readonly trusted: boolean;
+  readonly rewritten: boolean;
+  /** With its `?`, or empty. */
+  readonly query: string;
+}
 
 export interface CompiledProxy {
   readonly kind: 'proxy';
@@ -13,182 +33,237 @@ export interface CompiledProxy {
   readonly replaced: ReadonlySet<string>;
   /** Undefined: each server's own address. */
   readonly host: Template | undefined;
-  readonly rewriteLocation: readonly { readonly from: Template; readonly to: Template }[];
+  /** For a path that is replaced or made whole. */
+  readonly path: Template;
+  /** For a target worked out for each request. */
+  readonly target: Template;
+  readonly verifyName: Template | undefined;
+  readonly rewriteLocation: readonly LocationRewrite[];
+  readonly rewriteCookies: readonly CookieRewrite[];
+  readonly hidden: ReadonlySet<string>;
+  /** Nothing of the answer's headers needs a look but those that never pass. */
+  readonly passesAnswers: boolean;
 }
 
-/** What a header is to a proxy. Hop headers belong to one connection and never pass. */
-type HeaderClass = 'pass' | 'hop' | 'connection' | 'host' | 'length' | 'forwarded' | 'x-forwarded-for';
-
-const hopNames = [
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'expect',
-  'http2-settings',
-];
-const fixedClasses = new Map<string, HeaderClass>([
-  ...hopNames.map((name) => [name, 'hop'] as const),
-  ['connection', 'connection'],
-  ['host', 'host'],
-  ['content-length', 'length'],
-  ['forwarded', 'forwarded'],
-  ['x-real-ip', 'forwarded'],
-  ['x-forwarded-for', 'x-forwarded-for'],
-]);
-
-/** `x_real_ip` counts as `x-real-ip`: WSGI and CGI programs cannot tell the two apart. */
-function classOf(lower: string): HeaderClass {
-  const fixed = fixedClasses.get(lower);
-  if (fixed !== undefined) return fixed;
-  if (!lower.startsWith('x') && !lower.startsWith('f')) return 'pass';
-  const dashed = lower.replaceAll('_', '-');
-  return dashed.startsWith('x-forwarded-') || dashed === 'x-real-ip' ? 'forwarded' : 'pass';
+interface LocationRewrite {
+  readonly from: Template | RegExp;
+  readonly to: Template;
 }
 
-interface KnownName {
-  readonly lower: string;
-  readonly kind: HeaderClass;
+interface CookieRewrite {
+  readonly attribute: 'domain' | 'path';
+  readonly from: string | RegExp;
+  readonly to: Template;
 }
 
-/** Lowercasing and classing each name once is a third of the cost of copying headers; clients choose the names, so it is bounded. */
-const knownNames = new Map<string, KnownName>();
-const maxKnownNames = 2000;
-
-function knownName(name: string): KnownName {
-  const known = knownNames.get(name);
-  if (known !== undefined) return known;
-  const lower = name.toLowerCase();
-  const fresh = { lower, kind: classOf(lower) };
-  if (knownNames.size < maxKnownNames) knownNames.set(name, fresh);
-  return fresh;
-}
+const settable: ReadonlySet<HeaderKind> = new Set(['pass', 'forwarded', 'x-forwarded-for']);
 
 /** The route with its texts compiled. Headers that belong to the connection are not for a configuration to set. */
-export function compileProxy(entry: ProxyEntry): CompiledProxy {
-  const sets = Object.entries(entry.setHeaders).map(([name, value]) => ({
+export function compileProxy(entry: ProxyEntry, scope: Scope): CompiledProxy {
+  const sets = entry.setHeaders.map(({ name, value }) => ({
     name,
-    value: compileTemplate(value),
+    value: compileTemplate(value, scope, 'url'),
     lower: name.toLowerCase(),
   }));
-  const usable = sets.filter(({ lower }) => ['pass', 'forwarded', 'x-forwarded-for'].includes(classOf(lower)));
+  const usable = sets.filter(({ lower }) => settable.has(kindOf(lower)));
   const host = sets.find(({ lower }) => lower === 'host')?.value;
+  const rewriteLocation = entry.rewriteLocation.map(({ from, to }) => ({
+    from: typeof from === 'string' ? compileTemplate(from, scope, 'url') : regexOf(from),
+    to: compileTemplate(to, scope, 'url'),
+  }));
+  const rewriteCookies = entry.rewriteCookies.map(({ attribute, from, to }) => ({
+    attribute,
+    from: typeof from === 'string' ? from.toLowerCase() : regexOf(from),
+    to: compileTemplate(to, scope, 'url'),
+  }));
   return {
     kind: 'proxy',
     entry,
     setHeaders: usable.map(({ name, value }) => ({ name, value })),
     replaced: new Set(usable.map(({ lower }) => lower)),
-    host: host ?? compileHost(entry.upstreamHost),
-    rewriteLocation: entry.rewriteLocation.map(({ from, to }) => ({ from: compileTemplate(from), to: compileTemplate(to) })),
+    host: host ?? compileHost(entry.upstreamHost, scope),
+    path: entry.path.kind === 'keep' ? [] : compileTemplate(entry.path.to, scope, 'url'),
+    target: entry.target.kind === 'text' ? compileTemplate(entry.target.text, scope) : [],
+    verifyName: entry.verify?.name === undefined ? undefined : compileTemplate(entry.verify.name, scope),
+    rewriteLocation,
+    rewriteCookies,
+    hidden: new Set(entry.hideHeaders),
+    passesAnswers: rewriteLocation.length === 0 && rewriteCookies.length === 0 && entry.hideHeaders.length === 0,
   };
 }
 
-const compileHost = (upstreamHost: string): Template | undefined =>
-  upstreamHost === 'upstream' ? undefined : compileTemplate(upstreamHost === 'keep' ? '$http_host' : upstreamHost);
+/** A pattern that cannot be used fits nothing; the configuration has told it. */
+const neverFits = /(?!)/;
 
-/** Path and query for the upstream: as sent, or with the matched prefix replaced by the route's `upstreamPath`. */
-export function upstreamTarget(action: CompiledProxy, path: RequestPath, prefix: string, query: string): string {
-  const { upstreamPath } = action.entry;
-  if (upstreamPath === undefined || prefix === '') return path.raw + query;
-  const rest = encodePath(path.bytes.slice(toBytes(prefix).length));
-  const joined = upstreamPath + rest;
-  return (joined.startsWith('/') ? joined : `/${joined}`) + query;
+function regexOf(spec: { readonly pattern: string; readonly anyCase: boolean }): RegExp {
+  const regex = usableRegex(spec);
+  return typeof regex === 'string' ? neverFits : regex;
 }
 
-/** Lowercase names that a Connection header marks as belonging to this connection. */
-export function connectionNames(value: string): ReadonlySet<string> | undefined {
-  if (value === 'keep-alive' || value === 'close' || value === 'Keep-Alive') return undefined;
-  const names = value
-    .toLowerCase()
-    .split(',')
-    .map((name) => name.trim());
-  return new Set(names.filter((name) => name !== 'host' && name !== 'content-length' && name !== ''));
-}
+const compileHost = (upstreamHost: string, scope: Scope): Template | undefined =>
+  upstreamHost === 'upstream' ? undefined : compileTemplate(upstreamHost === 'keep' ? '$http_host' : upstreamHost, scope, 'url');
 
-/** What a request brings to its upstream headers. */
-export interface HeaderSource extends VariableSource {
-  /** Name, value, name, value, as received. */
-  readonly rawHeaders: readonly string[];
-}
-
-/**
- * Headers for the upstream: name, value, name, value. The first is always `host`, empty when the route sends each server
- * its own address. Content-Length is passed on, so that the body's length is checked; hop headers are not.
- */
-export function upstreamHeaders(action: CompiledProxy, source: HeaderSource): string[] {
-  const headers = ['host', action.host === undefined ? '' : expand(action.host, source)];
-  const { rawHeaders } = source;
-  const mode = action.entry.forwardedHeaders;
-  let named: ReadonlySet<string> | undefined;
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] ?? '';
-    const { kind, lower } = knownName(name);
-    const value = rawHeaders[at + 1] ?? '';
-    if (kind === 'connection') {
-      const more = connectionNames(value);
-      if (more !== undefined) named = named === undefined ? more : named.union(more);
-    } else if (kind === 'hop' || kind === 'host') continue;
-    else if (mode !== 'off' && (kind === 'forwarded' || kind === 'x-forwarded-for')) continue;
-    else if (action.replaced.size === 0 || !action.replaced.has(lower)) headers.push(name, value);
+/** Path and query for the upstream: as sent, or with the matched prefix replaced, or as the route makes it whole. */
+export function upstreamTarget(action: CompiledProxy, exchange: ProxiedRequest, prefix: string): string {
+  const { kind } = action.entry.path;
+  if (kind === 'whole') {
+    const whole = headerValue(expand(action.path, exchange)).replaceAll(' ', '%20');
+    return whole.startsWith('/') ? whole : `/${whole}`;
   }
-  if (named !== undefined) dropNames(headers, named);
-  addForwarded(headers, action, source);
+  if (kind === 'keep' || prefix === '') return (exchange.rewritten ? encodePath(exchange.path.bytes) : exchange.path.raw) + exchange.query;
+  const rest = encodePath(exchange.path.bytes.slice(toBytes(prefix).length));
+  const joined = (constantOf(action.path) ?? headerValue(expand(action.path, exchange))) + rest;
+  return (joined.startsWith('/') ? joined : `/${joined}`) + exchange.query;
+}
+
+/** Everything of a request's head behind its Host header: lines, each with its end. */
+export function upstreamLines(action: CompiledProxy, exchange: ProxiedRequest): string {
+  const { entry, replaced } = action;
+  let lines = entry.passHeaders ? passedLines(action, exchange) : '';
+  if (entry.forwardedHeaders !== 'off') lines += forwardedLines(action, exchange);
+  if (entry.requestId && !replaced.has('x-request-id')) lines += `X-Request-Id: ${exchange.requestId}\r\n`;
+  if (entry.traceparent && !replaced.has('traceparent')) lines += `traceparent: ${exchange.traceparent}\r\n`;
   for (const { name, value } of action.setHeaders) {
-    const text = expand(value, source);
-    if (text !== '') headers.push(name, text);
+    const text = constantOf(value) ?? headerValue(expand(value, exchange));
+    if (text !== '') lines += `${name}: ${text}\r\n`;
   }
-  return headers;
+  return lines;
 }
 
-function dropNames(headers: string[], names: ReadonlySet<string>): void {
-  for (let at = headers.length - 2; at >= 2; at -= 2) {
-    if (names.has((headers[at] ?? '').toLowerCase())) headers.splice(at, 2);
+function passedLines({ entry, replaced }: CompiledProxy, exchange: ProxiedRequest): string {
+  const { names, values } = exchange.request.headers;
+  const adds = entry.forwardedHeaders !== 'off';
+  const named = namedByConnection(exchange.request.headers);
+  let lines = '';
+  for (let at = 0; at < names.length; at++) {
+    const name = names[at];
+    if (name === undefined) continue;
+    const { kind, lower } = name;
+    if (kind === 'pass') {
+      if ((entry.requestId && lower === 'x-request-id') || (entry.traceparent && lower === 'traceparent')) continue;
+    } else if (kind === 'length' || !settable.has(kind) || adds) continue;
+    if (named?.has(lower) || (replaced.size > 0 && replaced.has(lower))) continue;
+    lines += `${name.text}: ${values[at]}\r\n`;
   }
+  return lines;
 }
 
-function addForwarded(headers: string[], { entry, replaced }: CompiledProxy, source: HeaderSource): void {
-  if (entry.forwardedHeaders === 'off') return;
+/** Lowercase names that the Connection headers of a message mark as its connection's own. */
+function namedByConnection({ names, values }: Headers): ReadonlySet<string> | undefined {
+  let named: ReadonlySet<string> | undefined;
+  for (let at = 0; at < names.length; at++) {
+    if (names[at]?.kind !== 'connection') continue;
+    const more = connectionNames(values[at] ?? '');
+    if (more !== undefined) named = named === undefined ? more : named.union(more);
+  }
+  return named;
+}
+
+function forwardedLines({ entry, replaced }: CompiledProxy, exchange: ProxiedRequest): string {
+  const { trusted } = exchange;
+  let lines = '';
   const add = (name: string, lower: string, value: string): void => {
-    if (replaced.size === 0 || !replaced.has(lower)) headers.push(name, value);
+    if (value !== '' && (replaced.size === 0 || !replaced.has(lower))) lines += `${name}: ${value}\r\n`;
   };
-  add('X-Forwarded-For', 'x-forwarded-for', entry.forwardedHeaders === 'append' ? forwardedFor(source) : source.remoteAddress);
-  add('X-Forwarded-Proto', 'x-forwarded-proto', source.scheme);
-  if (source.httpHost !== '') add('X-Forwarded-Host', 'x-forwarded-host', source.httpHost);
-  add('X-Real-IP', 'x-real-ip', source.remoteAddress);
+  const appends = entry.forwardedHeaders === 'append' || trusted;
+  add('X-Forwarded-For', 'x-forwarded-for', appends ? chain(exchange) : exchange.remoteAddress);
+  add('X-Forwarded-Proto', 'x-forwarded-proto', (trusted && exchange.header('x-forwarded-proto')) || exchange.scheme);
+  add('X-Forwarded-Host', 'x-forwarded-host', (trusted && exchange.header('x-forwarded-host')) || exchange.httpHost);
+  add('X-Real-IP', 'x-real-ip', exchange.remoteAddress);
+  return lines;
 }
 
-/** Answer headers for the client, flat, from the upstream's by lowercase name: hop headers dropped, Location rewritten. */
-export function clientHeaders(
-  action: CompiledProxy,
-  received: Readonly<Record<string, string | string[] | undefined>>,
-  source: VariableSource,
-): string[] {
+/** A trusted proxy's chain goes on with that proxy; anybody else's with the client. */
+function chain(exchange: ProxiedRequest): string {
+  if (!exchange.trusted) return forwardedFor(exchange);
+  const sent = exchange.header('x-forwarded-for');
+  return sent === '' ? exchange.remoteAddress : `${sent}, ${exchange.peerAddress}`;
+}
+
+/** Answer headers for the client, flat, from the upstream's: those of the connection dropped, Location and cookies rewritten. */
+export function clientHeaders(action: CompiledProxy, received: Headers, source: VariableSource): string[] {
+  const { names, values } = received;
+  const named = namedByConnection(received);
   const headers: string[] = [];
-  const connection = received.connection;
-  const named = connection === undefined ? undefined : connectionNames(String(connection));
-  for (const name in received) {
-    const value = received[name];
-    const { kind } = knownName(name);
-    if (value === undefined || kind === 'hop' || kind === 'connection' || named?.has(name)) continue;
-    if (typeof value !== 'string') for (const one of value) headers.push(name, one);
-    else headers.push(name, name === 'location' ? rewriteLocation(action, value, source) : value);
+  for (let at = 0; at < names.length; at++) {
+    const name = names[at];
+    if (name === undefined) continue;
+    const { kind, lower } = name;
+    if (kind === 'hop' || kind === 'connection' || kind === 'coding' || named?.has(lower)) continue;
+    const value = values[at] ?? '';
+    if (action.passesAnswers) headers.push(name.text, value);
+    else if (!action.hidden.has(lower)) headers.push(name.text, rewritten(action, lower, value, source));
   }
   return headers;
+}
+
+function rewritten(action: CompiledProxy, lower: string, value: string, source: VariableSource): string {
+  if (lower === 'location') return rewriteLocation(action, value, source);
+  if (lower === 'refresh') {
+    const url = /^([^=]*url=)(.*)$/i.exec(value);
+    return url === null ? value : `${url[1]}${rewriteLocation(action, url[2] ?? '', source)}`;
+  }
+  return lower === 'set-cookie' && action.rewriteCookies.length > 0 ? rewriteCookie(action, value, source) : value;
 }
 
 const ownOrigin = compileTemplate('$scheme://$http_host');
 
-/** A Location with its prefix replaced by the first rule that fits. A path becomes a whole address, as nginx and Apache make it. */
+/** A Location changed by the first rule that fits. A path becomes a whole address, as nginx and Apache make it. */
 function rewriteLocation({ rewriteLocation: rules }: CompiledProxy, location: string, source: VariableSource): string {
-  for (const rule of rules) {
-    const from = expand(rule.from, source);
-    if (!location.startsWith(from)) continue;
-    const placed = expand(rule.to, source) + location.slice(from.length);
-    return /^\/(?!\/)/.test(placed) ? expand(ownOrigin, source) + placed : placed;
+  for (const { from, to } of rules) {
+    const placed = replaced(location, from, to, source);
+    if (placed !== undefined) return headerValue(/^\/(?!\/)/.test(placed) ? expand(ownOrigin, source) + placed : placed);
   }
   return location;
+}
+
+function replaced(text: string, from: Template | RegExp, to: Template, source: VariableSource): string | undefined {
+  if (from instanceof RegExp) {
+    const found = from.exec(text);
+    return found === null ? undefined : withGroups(to, found, source);
+  }
+  const prefix = expand(from, source);
+  return text.startsWith(prefix) ? expand(to, source) + text.slice(prefix.length) : undefined;
+}
+
+/** `to` with `$1` to `$9` from `found`. */
+function withGroups(to: Template, found: RegExpExecArray, source: VariableSource): string {
+  const vars = variablesOf(source);
+  const before = vars.groups;
+  vars.groups = found;
+  const text = expand(to, source);
+  vars.groups = before;
+  return text;
+}
+
+function rewriteCookie({ rewriteCookies: rules }: CompiledProxy, cookie: string, source: VariableSource): string {
+  return cookie
+    .split(';')
+    .map((part) => {
+      const [, lead = '', name = '', value = ''] = /^(\s*)(domain|path)\s*=\s*(.*?)\s*$/i.exec(part) ?? [];
+      if (name === '') return part;
+      for (const { attribute, from, to } of rules) {
+        if (attribute !== name.toLowerCase()) continue;
+        const placed = cookieValue(attribute, value, from, to, source);
+        if (placed !== undefined) return `${lead}${name}=${headerValue(placed).replaceAll(';', '')}`;
+      }
+      return part;
+    })
+    .join(';');
+}
+
+/** A domain is the same in any letter case and with a leading dot; a path fits by its beginning. */
+function cookieValue(
+  attribute: 'domain' | 'path',
+  value: string,
+  from: string | RegExp,
+  to: Template,
+  source: VariableSource,
+): string | undefined {
+  if (from instanceof RegExp) {
+    const found = from.exec(value);
+    return found === null ? undefined : withGroups(to, found, source);
+  }
+  if (attribute === 'path') return value.startsWith(from) ? expand(to, source) + value.slice(from.length) : undefined;
+  return value.toLowerCase().replace(/^\./, '') === from.replace(/^\./, '') ? expand(to, source) : undefined;
 }

@@ -1,55 +1,47 @@
 /**
  * From a request to its answer: who it is for, whether it may be answered at all, and which action does it.
  *
- *   head checks (400, 431, 501) → host → site → path → route (404) → size (413) → proxy · files · redirect · respond
+ *   target, host → site → who the client is → steps of the site → route (route.ts goes on) → answer → log, counters
  */
-import { type IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
-import { formatAccess, type LineWriter } from './access-log.ts';
-import { Exchange, type Port } from './exchange.ts';
-import { serveFile } from './files.ts';
-import { forward } from './forward.ts';
-import { type CompiledRoute, type CompiledTable, matchRoute, matchSite } from './match.ts';
+import type { AccessLog } from './access-log.ts';
+import { challengeAnswer, noChallenges } from './acme/challenges.ts';
+import type { Carrier, RequestFacts } from './carrier.ts';
+import { Counting } from './counting.ts';
+import { Exchange, type ExchangeKeeper } from './exchange.ts';
+import type { Receiver } from './http1/client-connection.ts';
+import type { HeadFault } from './http1/head.ts';
+import type { Limits } from './limits.ts';
+import { type CompiledListener, type CompiledTable, matchSite } from './match.ts';
+import type { PasswordCheck } from './password-check.ts';
+import { believe } from './real-address.ts';
+import { RouteWalk } from './route-walk.ts';
 import { parseHost, parseTarget } from './target.ts';
-import { passUpgrade } from './upgrade.ts';
+import { clientVerdict } from './tls-facts.ts';
+import { mayUpgrade } from './upgrade.ts';
 import type { Upstreams } from './upstreams.ts';
-import { expand } from './variables.ts';
-
-/** More headers than any browser or program sends; Node itself would silently leave out those over its limit. */
-export const maxHeaders = 200;
-
-/** Since the worker started. */
-export interface Counters {
-  requests: number;
-  active: number;
-  /** By first digit of the status: [informational, success, redirection, client's fault, server's fault]. */
-  answers: [number, number, number, number, number];
-  /** Clients that left before the answer was complete. */
-  aborted: number;
-  /** What came in and was no HTTP request. */
-  malformed: number;
-  bytesSent: number;
-  logLinesDropped: number;
-  upstreams: Record<string, Record<string, { requests: number; failures: number; active: number }>>;
-}
 
 export interface ServeParts {
   readonly upstreams: Upstreams;
-  readonly access: LineWriter;
+  readonly access: AccessLog;
+  readonly limits: Limits;
+  readonly passwords: PasswordCheck;
   /** One line for the error log. */
   readonly log: (line: string) => void;
 }
 
-export class Serve {
+/** CONNECT is for another kind of proxy; TRACE shows what nobody should see. */
+const refusedMethods = new Set(['CONNECT', 'TRACE']);
+
+export class Serve implements Receiver, ExchangeKeeper {
+  readonly counting = new Counting();
   readonly #parts: ServeParts;
+  readonly #walk: RouteWalk;
   /** Swapped as a whole; a request uses the one it began with. */
   #table: CompiledTable | undefined;
-  readonly #bySocket = new WeakMap<Socket, Exchange>();
-  readonly #counters = { requests: 0, active: 0, answers: [0, 0, 0, 0, 0] as Counters['answers'], aborted: 0, malformed: 0, bytesSent: 0 };
 
   constructor(parts: ServeParts) {
     this.#parts = parts;
+    this.#walk = new RouteWalk({ ...parts, keeper: this, counters: () => this.counting });
   }
 
   get table(): CompiledTable | undefined {
@@ -60,148 +52,98 @@ export class Serve {
   setTable(table: CompiledTable): void {
     this.#table = table;
     this.#parts.upstreams.apply(table.table);
+    this.counting.keep(table);
   }
 
-  get active(): number {
-    return this.#counters.active;
-  }
+  // ---- Receiver: what connections ask
 
-  counters(): Counters {
-    return {
-      ...this.#counters,
-      answers: [...this.#counters.answers],
-      logLinesDropped: this.#parts.access.dropped(),
-      upstreams: this.#parts.upstreams.counts(),
-    };
-  }
-
-  noteMalformed(): void {
-    this.#counters.malformed++;
-  }
-
-  /** The exchange that a connection is busy with. */
-  exchangeOn(socket: Socket): Exchange | undefined {
-    const exchange = this.#bySocket.get(socket);
-    return exchange?.closed === false ? exchange : undefined;
-  }
-
-  request(req: IncomingMessage, res: ServerResponse, port: Port, awaitsContinue: boolean): void {
-    const exchange = this.#begin(req, res, port, awaitsContinue);
-    const route = this.#route(exchange);
-    if (route !== undefined) this.#act(exchange, route);
-  }
-
-  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, port: Port): void {
-    const res = new ServerResponse(req);
-    res.shouldKeepAlive = false;
-    res.assignSocket(req.socket);
-    res.once('finish', () => req.socket.destroySoon());
-    socket.on('error', () => socket.destroy());
-    const exchange = this.#begin(req, res, port, false);
-    socket.once('close', () => {
-      if (exchange.status !== 101) exchange.close();
-    });
-    const route = this.#route(exchange);
-    if (route === undefined) return;
-    if (route.action.kind !== 'proxy') return void this.#act(exchange, route);
-    passUpgrade(exchange, socket, head, route.action, route.prefix, this.#parts.upstreams, this.#parts.log);
-  }
-
-  #begin(req: IncomingMessage, res: ServerResponse, port: Port, awaitsContinue: boolean): Exchange {
-    this.#counters.requests++;
-    this.#counters.active++;
-    const exchange = new Exchange(req, res, port, (done) => this.#end(done), awaitsContinue);
-    this.#bySocket.set(req.socket, exchange);
+  begin(carrier: Carrier, request: RequestFacts): Exchange {
+    this.counting.begin();
+    const exchange = new Exchange(carrier, request, this, performance.now());
+    exchange.table = this.#table;
     return exchange;
   }
 
-  #end(exchange: Exchange): void {
-    const counters = this.#counters;
-    counters.active--;
-    counters.bytesSent += exchange.bytesSent;
-    if (exchange.status === 0 || (!exchange.res.writableFinished && exchange.status !== 101)) counters.aborted++;
-    const kind = Math.floor(exchange.status / 100) - 1;
-    if (kind >= 0 && kind < 5) counters.answers[kind as 0]++;
-    if (this.#table?.table.accessLog !== false) this.#parts.access.write(accessLine(exchange));
-  }
-
-  /** The route of a request, after the checks that need no route; undefined when it has been answered. */
-  #route(exchange: Exchange): CompiledRoute | undefined {
-    const { req } = exchange;
-    const listener = this.#table?.listeners.get(exchange.port.name);
-    const fault = headFault(req);
-    const target = fault === undefined ? parseTarget(req.url ?? '') : undefined;
-    exchange.httpHost = target?.authority ?? req.headers.host ?? '';
-    const host = parseHost(exchange.httpHost);
-    if (fault !== undefined || target === undefined || host === undefined || listener === undefined) {
-      exchange.respondPage(fault ?? (listener === undefined ? 503 : 400));
-      return undefined;
+  route(exchange: Exchange): void {
+    try {
+      this.#route(exchange);
+    } catch (error) {
+      this.#parts.log(`bug: ${error instanceof Error ? (error.stack ?? error.message).replaceAll('\n', ' | ') : String(error)}`);
+      if (exchange.begun) exchange.breakOff();
+      else exchange.respondPage(500);
     }
-    exchange.target = target;
-    const site = matchSite(listener, host);
-    exchange.serverName = site.entry.serverName;
+  }
+
+  malformed(_carrier: Carrier, _why: HeadFault): void {
+    this.counting.malformed++;
+  }
+
+  closed(): void {
+    this.counting.connections--;
+  }
+
+  opened(): void {
+    this.counting.open();
+  }
+
+  // ---- ExchangeKeeper: what exchanges tell
+
+  onClose(exchange: Exchange): void {
+    if (exchange.internal) return;
+    this.counting.end(exchange);
+    const logs = (exchange.route ?? exchange.site?.rest)?.logs;
+    if (logs !== undefined && logs.length > 0) this.#parts.access.write(logs, exchange);
+  }
+
+  onError(exchange: Exchange, status: number, headers: readonly string[]): boolean {
+    return this.#walk.sendErrorPage(exchange, status, headers);
+  }
+
+  // ---- the way to a route
+
+  #route(exchange: Exchange): void {
+    const listener = exchange.table?.listeners.get(exchange.carrier.port.name);
+    if (listener === undefined) return exchange.respondPage(503, ['Retry-After', '1']);
+    const { request } = exchange;
+    const target = parseTarget(request.url);
+    if (target !== undefined) {
+      exchange.path = target.path;
+      exchange.args = target.query.slice(1);
+      if (target.authority !== undefined) exchange.requestUri = target.path.raw + target.query;
+    }
+    exchange.httpHost = target?.authority ?? request.headers.get('host') ?? '';
+    const host = parseHost(exchange.httpHost);
+    if (refusedMethods.has(request.method)) return this.#refuse(exchange, listener, 405);
+    if (target === undefined || host === undefined) return this.#refuse(exchange, listener, 400);
+    const site = matchSite(listener, host, exchange);
+    exchange.site = site;
     exchange.host = host === '' ? site.entry.serverName : host;
-    const route = matchRoute(site, target.path.text);
-    exchange.route = route;
-    if (route === undefined) exchange.respondPage(404);
-    else if (route.maxBodyBytes > 0 && Number(req.headers['content-length'] ?? 0) > route.maxBodyBytes) exchange.respondPage(413);
-    else return route;
-    return undefined;
+    if (request.upgrade !== undefined && !mayUpgrade(request.upgrade)) exchange.refuseUpgrade();
+    this.#enter(exchange);
   }
 
-  #act(exchange: Exchange, route: CompiledRoute): void {
-    const { action } = route;
-    if (action.kind === 'proxy') forward(exchange, action, route.prefix, route.maxBodyBytes, this.#parts.upstreams, this.#parts.log);
-    else if (action.kind === 'files') serveFile(exchange, action, route.prefix);
-    else if (action.kind === 'redirect') redirect(exchange, expand(action.to, exchange), action.status);
-    else respondText(exchange, action.status, action.body, route);
+  /** Nothing in the request says which site it is for. */
+  #refuse(exchange: Exchange, listener: CompiledListener, status: number): void {
+    exchange.site = listener.fallback;
+    exchange.respondPage(status);
   }
-}
 
-/** A status that refuses a request for its head alone: ambiguous heads are how requests are smuggled past a proxy. */
-function headFault(req: IncomingMessage): number | undefined {
-  const { rawHeaders } = req;
-  if (rawHeaders.length > maxHeaders * 2) return 431;
-  let hosts = 0;
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] ?? '';
-    if (name.length === 4 && name.toLowerCase() === 'host') hosts++;
+  #enter(exchange: Exchange): void {
+    const { site } = exchange;
+    if (site === undefined) return;
+    if (site.trust !== undefined) believe(exchange, site.trust);
+    const proof =
+      exchange.scheme === 'http' ? challengeAnswer(exchange.table?.table.challenges ?? noChallenges, exchange.path.text) : undefined;
+    if (proof !== undefined) return exchange.respond(200, ['Content-Type', 'application/octet-stream'], proof);
+    if (site.entry.clientCertificates !== undefined && !this.#knows(exchange, site.entry.clientCertificates.mode))
+      return exchange.respondPage(400);
+    this.#walk.enter(exchange, site);
   }
-  if (hosts > 1) return 400;
-  const coding = req.headers['transfer-encoding'];
-  if (coding === undefined) return undefined;
-  if (req.httpVersionMinor === 0) return 400;
-  return coding.trim().toLowerCase() === 'chunked' ? undefined : 501;
-}
 
-const lineBreaks = /[^\x21-\x7e]/g;
-
-function redirect(exchange: Exchange, to: string, status: number): void {
-  exchange.respond(status, ['location', to.replace(lineBreaks, (char) => encodeURIComponent(char))]);
-}
-
-function respondText(exchange: Exchange, status: number, body: string, route: CompiledRoute): void {
-  // nginx's own status for "say nothing and hang up".
-  if (status === 444) return void exchange.req.socket.destroy();
-  const typed = body === '' || route.addHeaders.some(({ name }) => name === 'content-type');
-  exchange.respond(status, typed ? [] : ['content-type', 'text/plain; charset=utf-8'], body);
-}
-
-/** The access log's line of a finished exchange; 499 for a client that left before its answer began, as in nginx. */
-function accessLine(exchange: Exchange): string {
-  const { req } = exchange;
-  return formatAccess({
-    client: exchange.remoteAddress,
-    atMs: Date.now(),
-    method: exchange.method,
-    path: req.url ?? '-',
-    version: req.httpVersion,
-    status: exchange.status === 0 ? 499 : exchange.status,
-    bytes: exchange.bytesSent,
-    referer: req.headers.referer ?? '',
-    agent: req.headers['user-agent'] ?? '',
-    host: exchange.host,
-    tookMs: performance.now() - exchange.startedAtMs,
-    upstream: exchange.upstream,
-  });
+  /** Whether the client may go on with the certificate it showed, or without one. */
+  #knows(exchange: Exchange, mode: 'require' | 'optional'): boolean {
+    const { tls } = exchange.carrier.peer;
+    const verdict = tls === undefined ? 'NONE' : clientVerdict(tls);
+    return verdict === 'SUCCESS' || (mode === 'optional' && verdict === 'NONE');
+  }
 }

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { escapeLogged } from './access-log.ts';
-import { relativePath } from './files.ts';
-import { connectionNames } from './proxy-action.ts';
+import { connectionNames } from './headers.ts';
 import { encodePath, parseHost, parsePath, parseTarget } from './target.ts';
-import { compileTemplate, expand, type VariableSource } from './variables.ts';
 
 test('paths are decoded, slashes merged and dots resolved, and never leave the root', () => {
   const table: [string, string | undefined][] = [
@@ -52,43 +49,7 @@ test('host headers give a lowercase name, or nothing when they are none', () => 
   for (const [header, host] of table) assert.equal(parseHost(header), host, header);
 });
 
-test('file paths are hidden, alias-safe and relative', () => {
-  const strip = (text: string, prefix: string) => relativePath({ mapping: 'strip' }, text, prefix);
-  assert.equal(strip('/static/a.txt', '/static'), '/a.txt');
-  assert.equal(strip('/static/a.txt', '/static/'), '/a.txt');
-  assert.equal(strip('/static', '/static'), '/');
-  assert.equal(strip('/statics', '/static'), undefined);
-  assert.equal(strip('/static../x', '/static'), undefined);
-  assert.equal(relativePath({ mapping: 'append' }, '/a/.git/x', '/'), undefined);
-  assert.equal(relativePath({ mapping: 'append' }, '/.well-known/x', '/'), '/.well-known/x');
-});
-
 test('names in a Connection header are dropped, but never host or content-length', () => {
   assert.deepEqual([...(connectionNames('close, X-A , host,Content-Length,x-b') ?? [])], ['close', 'x-a', 'x-b']);
   assert.equal(connectionNames('keep-alive'), undefined);
-});
-
-test('templates know their variables and leave the rest alone', () => {
-  const source: VariableSource = {
-    host: 'h',
-    httpHost: 'H:1',
-    remoteAddress: '1.2.3.4',
-    scheme: 'https',
-    serverPort: 443,
-    serverName: 's',
-    method: 'GET',
-    requestUri: '/a?b',
-    uri: '/a',
-    args: 'b',
-    proxyHost: 'p',
-    header: (name) => (name === 'x-forwarded-for' ? '9.9.9.9' : name === 'user-agent' ? 'curl' : ''),
-  };
-  const text =
-    '$scheme://${host}:$server_port$request_uri $proxy_add_x_forwarded_for $http_user_agent $remote_addr $http_host $server_name $uri$is_args$args $request_method $proxy_host $nothing $ 5$';
-  assert.equal(expand(compileTemplate(text), source), 'https://h:443/a?b 9.9.9.9, 1.2.3.4 curl 1.2.3.4 H:1 s /a?b GET p $nothing $ 5$');
-  assert.equal(expand(compileTemplate('$http_missing'), source), '');
-});
-
-test('logged values cannot leave their quotes or their line', () => {
-  assert.equal(escapeLogged('a"b\\c\r\n\x1b[31m\x7fé点'), 'a\\x22b\\x5Cc\\x0D\\x0A\\x1B[31m\\x7F\\xE9\\u{70b9}');
 });

@@ -8,11 +8,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Address, FilesAction, GatewaySpec, ProxyAction, RouteAction, RouteSpec, ServerSpec, SiteSpec } from '../config/model.ts';
+import { plainBalance, plainGateway, plainRoute } from '../config/model.ts';
 import type { Problem } from '../config/problem.ts';
 import { createGateway, type Gateway, workerCommand } from './gateway.ts';
-import { buildTable, type Certificate, type RouteTable } from './table.ts';
+import { buildTable, noInputs, type RouteTable, type TableInputs } from './table.ts';
 
-export const gatewaySpec: GatewaySpec = { headerTimeoutMs: 60_000, stallTimeoutMs: 60_000, idleTimeoutMs: 75_000, accessLog: true };
+export const gatewaySpec: GatewaySpec = plainGateway;
 
 /** Looks until `condition` gives something other than undefined or false; fails loudly after 20 s. */
 export async function until<T>(what: string, condition: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
@@ -61,29 +62,42 @@ export async function startUpstream(
 export const serverAt = (address: Address, more: Partial<ServerSpec> = {}): ServerSpec => ({
   address,
   weight: 1,
+  maxConnections: 0,
   maxFails: 1,
   failTimeoutMs: 10_000,
   backup: false,
   down: false,
+  drain: false,
   ...more,
 });
 
 export function proxyTo(addresses: readonly (Address | ServerSpec)[], more: Partial<ProxyAction> = {}): ProxyAction {
   const servers = addresses.map((one) => ('address' in one ? one : serverAt(one, { maxFails: 0 })));
-  return { ...proxyToService('unused'), target: { kind: 'servers', name: 'backend', servers }, ...more };
+  return { ...proxyToService('unused'), target: { ...plainBalance, kind: 'servers', name: 'backend', servers }, ...more };
 }
 
 export const proxyToService = (service: string): ProxyAction => ({
   kind: 'proxy',
-  target: { kind: 'service', service },
+  target: { ...plainBalance, kind: 'service', service },
   scheme: 'http',
-  setHeaders: {},
+  path: { kind: 'keep' },
+  setHeaders: [],
+  passHeaders: true,
+  passBody: true,
+  requestId: false,
+  traceparent: false,
   forwardedHeaders: 'set',
   upstreamHost: 'keep',
   rewriteLocation: [],
+  rewriteCookies: [],
+  hideHeaders: [],
+  interceptErrors: false,
   buffering: false,
   connectTimeoutMs: 2_000,
   readTimeoutMs: 10_000,
+  sendTimeoutMs: 10_000,
+  retry: { on: ['error', 'timeout'], tries: 0, timeoutMs: 0 },
+  holdMs: 0,
 });
 
 export const filesIn = (folder: string, more: Partial<FilesAction> = {}): FilesAction => ({
@@ -91,13 +105,17 @@ export const filesIn = (folder: string, more: Partial<FilesAction> = {}): FilesA
   folder,
   mapping: 'append',
   index: ['index.html'],
+  precompressed: [],
+  types: {},
+  defaultType: 'application/octet-stream',
   ...more,
 });
 
 export const route = (pathText: string, action: RouteAction, more: Partial<RouteSpec> = {}): RouteSpec => ({
+  ...plainRoute,
   match: { kind: 'prefix', path: pathText, stop: false },
   maxBodyBytes: 0,
-  addHeaders: {},
+  logs: [{ format: { kind: 'steward' }, maxBytes: 0, keep: 0 }],
   action,
   ...more,
 });
@@ -108,7 +126,9 @@ export const site = (port: number, routes: readonly RouteSpec[], more: Partial<S
   listen: [{ host: '127.0.0.1', port }],
   redirectFrom: [],
   serverName: 'site',
+  steps: [],
   routes,
+  rest: route('/', { kind: 'answer', answer: { status: 404 } }),
   ...more,
 });
 
@@ -123,14 +143,12 @@ export interface Running {
   readonly apply: (sites: readonly SiteSpec[], more?: Inputs) => Promise<Problem[]>;
 }
 
-export interface Inputs {
-  readonly endpoints?: ReadonlyMap<string, readonly Address[]>;
-  readonly certificates?: ReadonlyMap<string, Certificate>;
+export interface Inputs extends Partial<TableInputs> {
   readonly gateway?: GatewaySpec;
 }
 
 export const tableOf = (sites: readonly SiteSpec[], more: Inputs = {}): RouteTable =>
-  buildTable(sites, more.endpoints ?? new Map(), more.certificates ?? new Map(), more.gateway ?? gatewaySpec);
+  buildTable(sites, more.gateway ?? gatewaySpec, { ...noInputs, ...more });
 
 /** Starts the worker of a gateway in `dir` as a child process. It is killed after the test. */
 export function startWorker(

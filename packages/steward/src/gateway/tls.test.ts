@@ -21,7 +21,7 @@ import {
   temporaryFolder,
 } from './testing.ts';
 
-const pong = (body = 'pong') => route('/', { kind: 'respond', status: 200, body });
+const pong = (body = 'pong') => route('/', { kind: 'answer', answer: { status: 200, body } });
 
 function askTls(port: number, target: string, options: https.RequestOptions): Promise<Answer> {
   return new Promise((resolve, reject) => {

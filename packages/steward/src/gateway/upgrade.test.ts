@@ -67,12 +67,12 @@ test('an upstream that says no is heard, one that is away is 502 or 503', async 
     route('/', proxyTo([address])),
     route('/dead', proxyTo([{ kind: 'unix', path: path.join(dir, 'dead.sock') }], {})),
     route('/none', proxyToService('web')),
-    route('/text', { kind: 'respond', status: 200, body: 'just text' }),
+    route('/text', { kind: 'answer', answer: { status: 200, body: 'just text' } }),
   ];
   await startGateway(t, [site(port, routes)]);
   const statusOf = (target: string) =>
     askRaw(port, `GET ${target} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
-  assert.match(await statusOf('/refused'), /^HTTP\/1\.1 403 Forbidden\r\n[\s\S]*x-why: test[\s\S]*no$/);
+  assert.match(await statusOf('/refused'), /^HTTP\/1\.1 403 Forbidden\r\n[\s\S]*x-why: test[\s\S]*no$/i);
   assert.match(await statusOf('/dead'), /^HTTP\/1\.1 502 /);
   assert.match(await statusOf('/none'), /^HTTP\/1\.1 503 /);
   assert.match(await statusOf('/text'), /^HTTP\/1\.1 200 [\s\S]*just text$/);

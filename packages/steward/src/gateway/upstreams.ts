@@ -1,34 +1,42 @@
 /** The servers behind the routes: their health and the connections kept open to them, across changes of the table. */
-import { isIP } from 'node:net';
-import { Pool } from 'undici';
+import net, { isIP, type Socket } from 'node:net';
+import tls, { type SecureContext } from 'node:tls';
 import type { Address } from '../config/model.ts';
-import { type Balance, createBalance, pickServer, type Server } from './balance.ts';
-import type { RouteTable } from './table.ts';
+import { type Balance, createBalance, type Server, type UpstreamEntry } from './balance.ts';
+import type { Deadlines } from './deadlines.ts';
+import type { CheckedUpstream } from './health-checks.ts';
+import { type Keeper, UpstreamConnection, type UpstreamFault } from './http1/upstream-connection.ts';
+import { createRetryBudget, type RetryBudget } from './retry.ts';
+import { addressName } from './server-hash.ts';
+import type { RouteEntry, RouteTable, TargetEntry } from './table.ts';
 
-/** The way to one server. */
-export interface Link {
-  readonly pool: Pool;
-  /** For the log: `unix:/path` or `host:port`. */
-  readonly label: string;
-  /** The server's own Host header. */
-  readonly authority: string;
-  /** Name asked for in TLS. */
-  readonly serverName: string;
-}
-
+/** What makes one way to a server differ from another. */
 export interface LinkKind {
   readonly scheme: 'http' | 'https';
-  readonly connectTimeoutMs: number;
+  /** Undefined: an upstream's certificate is not checked, since inner certificates are mostly self-signed (as nginx). */
+  readonly verify: { readonly ca: string | undefined; readonly name: string | undefined } | undefined;
 }
 
-/** Upstreams with large cookies or long CSP headers are not ours to refuse; clients are held to 16 KB. */
-const maxAnswerHeaderBytes = 64 * 1024;
+/** Where requests go. */
+export interface Destination {
+  /** In the table. */
+  readonly name: string;
+  /** What $proxy_host stands for. */
+  readonly proxyHost: string;
+  readonly entry: UpstreamEntry;
+  /** Of all requests to it. */
+  readonly budget: RetryBudget;
+  /** Set-Cookie of a canary. */
+  readonly cookie: string | undefined;
+}
+
+/** Who waits for a connection. One of the two is called, later or at once; neither once `cancel` has been called. */
+export interface Waiter {
+  onConnected(connection: UpstreamConnection, tookMs: number): void;
+  onUnreachable(fault: UpstreamFault, why: string): void;
+}
 
 const bracketed = (host: string): string => (isIP(host) === 6 ? `[${host}]` : host);
-
-/** What people call an address: `unix:/path` or `host:port`. */
-export const addressName = (address: Address): string =>
-  address.kind === 'unix' ? `unix:${address.path}` : `${bracketed(address.host)}:${address.port}`;
 
 /** The Host header that names the address itself. */
 export function authorityOf(address: Address, scheme: 'http' | 'https'): string {
@@ -37,73 +45,285 @@ export function authorityOf(address: Address, scheme: 'http' | 'https'): string 
   return address.port === usual ? bracketed(address.host) : `${bracketed(address.host)}:${address.port}`;
 }
 
-function createLink(address: Address, { scheme, connectTimeoutMs }: LinkKind): Link {
-  const authority = authorityOf(address, scheme);
-  const pool = new Pool(`${scheme}://${authority}`, {
-    connectTimeout: connectTimeoutMs,
-    allowH2: false,
-    maxHeaderSize: maxAnswerHeaderBytes,
-    ...(address.kind === 'unix' ? { socketPath: address.path } : {}),
-    // As nginx: an upstream's certificate is not checked, since inner certificates are mostly self-signed.
-    ...(scheme === 'https' ? { connect: { rejectUnauthorized: false } } : {}),
-  });
-  const named = address.kind === 'tcp' && isIP(address.host) === 0;
-  return { pool, label: addressName(address), authority, serverName: named ? address.host : 'localhost' };
+/** The way to one server: connections that wait for the next request, and how new ones are made. */
+export class Link implements Keeper {
+  readonly label: string;
+  readonly authority: string;
+  readonly #address: Address;
+  readonly #kind: LinkKind;
+  readonly #deadlines: Deadlines;
+  readonly #context: SecureContext | undefined;
+  readonly #idle: UpstreamConnection[] = [];
+  readonly #all = new Set<UpstreamConnection>();
+  #session: Buffer | undefined;
+  #keepIdle: number;
+  #keepIdleMs: number;
+
+  constructor(address: Address, kind: LinkKind, { keepIdle, keepIdleMs }: UpstreamEntry, deadlines: Deadlines) {
+    this.label = addressName(address);
+    this.authority = authorityOf(address, kind.scheme);
+    this.#address = address;
+    this.#kind = kind;
+    this.#deadlines = deadlines;
+    this.#keepIdle = keepIdle;
+    this.#keepIdleMs = keepIdleMs;
+    this.#context =
+      kind.scheme === 'https' ? tls.createSecureContext(kind.verify?.ca === undefined ? {} : { ca: kind.verify.ca }) : undefined;
+  }
+
+  /** A connection that waits for a request, or undefined. */
+  take(): UpstreamConnection | undefined {
+    for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
+      if (!connection.gone) return connection;
+    }
+    return undefined;
+  }
+
+  /** Opens a new connection for `waiter`. Gives back how to change one's mind. */
+  connect(connectTimeoutMs: number, waiter: Waiter): () => void {
+    const begunMs = performance.now();
+    const socket = this.#open();
+    let settled = false;
+    const settle = (): boolean => {
+      if (settled) return false;
+      settled = true;
+      this.#deadlines.remove(timed);
+      socket.off('error', onError);
+      return true;
+    };
+    const giveUp = (fault: UpstreamFault, why: string): void => {
+      if (!settle()) return;
+      socket.on('error', () => {});
+      socket.destroy();
+      waiter.onUnreachable(fault, why);
+    };
+    const onError = (error: NodeJS.ErrnoException): void =>
+      giveUp(error.code === 'ETIMEDOUT' ? 'connect-timeout' : 'unreachable', error.message);
+    const timed = {
+      deadlineMs: begunMs + connectTimeoutMs,
+      onDeadline: () => giveUp('connect-timeout', 'it could not be reached in time'),
+    };
+    this.#deadlines.add(timed);
+    socket.on('error', onError);
+    socket.once('close', () => giveUp('unreachable', 'it closed the connection'));
+    socket.once(this.#context === undefined ? 'connect' : 'secureConnect', () => {
+      if (!settle()) return;
+      const connection = new UpstreamConnection(socket, this.#deadlines, this);
+      this.#all.add(connection);
+      waiter.onConnected(connection, performance.now() - begunMs);
+    });
+    return () => {
+      if (!settle()) return;
+      socket.on('error', () => {});
+      socket.destroy();
+    };
+  }
+
+  #open(): Socket {
+    const address = this.#address;
+    const where = address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port };
+    if (this.#context === undefined) return net.connect({ ...where, noDelay: true });
+    const { verify } = this.#kind;
+    const name = verify?.name ?? (address.kind === 'tcp' && isIP(address.host) === 0 ? address.host : undefined);
+    const socket = tls.connect({
+      ...where,
+      secureContext: this.#context,
+      rejectUnauthorized: verify !== undefined,
+      ALPNProtocols: ['http/1.1'],
+      ...(name !== undefined && { servername: name }),
+      ...(this.#session !== undefined && { session: this.#session }),
+    });
+    socket.setNoDelay(true);
+    socket.on('session', (session) => {
+      this.#session = session;
+    });
+    return socket;
+  }
+
+  onIdle(connection: UpstreamConnection): void {
+    const keepMs = Math.min(this.#keepIdleMs, connection.keepIdleMs ?? Number.POSITIVE_INFINITY);
+    if (this.#idle.length >= this.#keepIdle || keepMs <= 0) return connection.destroy();
+    connection.deadlineMs = performance.now() + keepMs;
+    this.#idle.push(connection);
+  }
+
+  onGone(connection: UpstreamConnection): void {
+    this.#all.delete(connection);
+    const at = this.#idle.lastIndexOf(connection);
+    if (at >= 0) this.#idle.splice(at, 1);
+  }
+
+  /** Follows a changed table. */
+  keep({ keepIdle, keepIdleMs }: UpstreamEntry): void {
+    this.#keepIdle = keepIdle;
+    this.#keepIdleMs = keepIdleMs;
+  }
+
+  /** Closes what waits for requests; what is busy finishes and is not kept. */
+  close(): void {
+    this.#keepIdle = 0;
+    for (const connection of [...this.#idle]) connection.destroy();
+  }
+}
+
+/** Upstreams worked out from variables that are kept at once. */
+const maxMade = 256;
+
+export interface UpstreamCounts {
+  readonly requests: number;
+  readonly failures: number;
+  readonly active: number;
 }
 
 export class Upstreams {
+  readonly #deadlines: Deadlines;
+  #destinations = new Map<string, Destination>();
   #balances = new Map<string, Balance>();
-  readonly #links = new Map<string, Map<Server, Link>>();
+  #files: Readonly<Record<string, string>> = {};
+  /** How requests go to an upstream, for its checks. */
+  #schemes = new Map<string, 'http' | 'https'>();
+  /** Upstreams that no table names: made from variables of requests. The oldest leave first. */
+  readonly #made = new Map<string, Destination>();
+  readonly #budgets = new Map<string, RetryBudget>();
+  readonly #links = new Map<Server, Map<string, Link>>();
+  /** Requests that wait for a server, and look again when the table changes. */
+  readonly #held = new Set<() => void>();
+
+  constructor(deadlines: Deadlines) {
+    this.#deadlines = deadlines;
+  }
 
   /** Takes the upstreams of a new table: servers that stay keep their health and connections, others finish what they have. */
   apply(table: RouteTable): void {
     const previous = this.#balances;
+    const nowMs = performance.now();
+    this.#files = table.files;
+    this.#schemes = schemesOf(table);
+    this.#destinations = new Map();
+    this.#made.clear();
+    for (const name of this.#budgets.keys()) if (!Object.hasOwn(table.upstreams, name)) this.#budgets.delete(name);
     this.#balances = new Map(
-      Object.entries(table.upstreams).map(([name, { servers }]) => [name, createBalance(servers, previous.get(name))]),
+      Object.entries(table.upstreams).map(([name, entry]) => [name, createBalance(entry, nowMs, previous.get(name))]),
     );
+    this.#dropLinks();
+    for (const look of [...this.#held]) look();
+  }
+
+  /** Where a route's target leads; undefined when the table has no such upstream. */
+  destination({ name, proxyHost }: Extract<TargetEntry, { kind: 'upstream' }>): Destination | undefined {
+    const found = this.#destinations.get(name);
+    if (found !== undefined) return found;
+    const entry = this.#balances.get(name)?.entry;
+    if (entry === undefined) return undefined;
+    const made: Destination = { name, proxyHost, entry, budget: this.#budget(name), cookie: undefined };
+    this.#destinations.set(name, made);
+    return made;
+  }
+
+  /** An upstream for `entry`, which a request has worked out; the same one as long as it is asked for. */
+  made(name: string, entry: UpstreamEntry): Destination {
+    const key = `made:${name}`;
+    const found = this.#made.get(key);
+    if (found !== undefined) return found;
+    const [oldest] = this.#made.keys();
+    if (this.#made.size >= maxMade && oldest !== undefined) {
+      this.#made.delete(oldest);
+      this.#balances.delete(oldest);
+      this.#budgets.delete(oldest);
+      this.#dropLinks();
+    }
+    const destination: Destination = { name: key, proxyHost: name, entry, budget: this.#budget(key), cookie: undefined };
+    this.#made.set(key, destination);
+    this.#balances.set(key, createBalance(entry, performance.now()));
+    return destination;
+  }
+
+  #budget(name: string): RetryBudget {
+    const known = this.#budgets.get(name) ?? createRetryBudget();
+    this.#budgets.set(name, known);
+    return known;
+  }
+
+  /** Contents of a file that the table brought. */
+  file(path: string | undefined): string | undefined {
+    return path === undefined ? undefined : this.#files[path];
+  }
+
+  #dropLinks(): void {
     const kept = new Set([...this.#balances.values()].flatMap(({ servers }) => servers));
-    for (const links of this.#links.values()) {
-      for (const [server, link] of links) {
-        if (kept.has(server)) continue;
-        links.delete(server);
-        link.pool.close().catch(() => {});
-      }
+    for (const [server, links] of this.#links) {
+      if (kept.has(server)) continue;
+      this.#links.delete(server);
+      for (const link of links.values()) link.close();
     }
   }
 
-  /** The server for a request to upstream `name`, or undefined when none is left that is not in `tried`. */
-  pick(name: string, nowMs: number, tried?: ReadonlySet<Server>): Server | undefined {
-    const balance = this.#balances.get(name);
-    return balance === undefined ? undefined : pickServer(balance, nowMs, tried);
+  balance(name: string): Balance | undefined {
+    return this.#balances.get(name);
   }
 
-  /** The way to `server`, made at the first request. A server that has left the table since gets one that is not kept. */
-  link(server: Server, kind: LinkKind): Link {
-    const name = `${kind.scheme}${kind.connectTimeoutMs}`;
-    const links = this.#links.get(name) ?? new Map<Server, Link>();
-    if (links.size === 0) this.#links.set(name, links);
-    const found = links.get(server);
+  get balances(): ReadonlyMap<string, Balance> {
+    return this.#balances;
+  }
+
+  /** The way to `server`, made at the first request. */
+  link(server: Server, entry: UpstreamEntry, kind: LinkKind): Link {
+    let links = this.#links.get(server);
+    if (links === undefined) {
+      links = new Map();
+      this.#links.set(server, links);
+    }
+    const name =
+      kind.scheme === 'http' ? 'http' : `https ${kind.verify?.name ?? ''} ${kind.verify === undefined ? '' : (kind.verify.ca ?? 'system')}`;
+    const found = links.get(name);
     if (found !== undefined) return found;
-    const link = createLink(server.spec.address, kind);
-    links.set(server, link);
+    const link = new Link(server.spec.address, kind, entry, this.#deadlines);
+    links.set(name, link);
     return link;
   }
 
+  /** Those that are to be looked at whatever requests find. */
+  checked(): CheckedUpstream[] {
+    return [...this.#balances].flatMap(([name, balance]) => {
+      const { check } = balance.entry;
+      return check === undefined ? [] : [{ name, balance, check, scheme: this.#schemes.get(name) ?? 'http' }];
+    });
+  }
+
+  /** Calls `look` when the servers change. Gives back how to stop. */
+  hold(look: () => void): () => void {
+    this.#held.add(look);
+    return () => void this.#held.delete(look);
+  }
+
   /** Requests and failures for each server since the worker started, by upstream and address. */
-  counts(): Record<string, Record<string, { requests: number; failures: number; active: number }>> {
-    const all: Record<string, Record<string, { requests: number; failures: number; active: number }>> = {};
-    for (const [name, { servers }] of this.#balances) {
-      all[name] = Object.fromEntries(
-        servers.map(({ spec, requests, failures, active }) => [addressName(spec.address), { requests, failures, active }]),
-      );
-    }
-    return all;
+  counts(): Record<string, Record<string, UpstreamCounts>> {
+    return Object.fromEntries(
+      [...this.#balances].map(([name, { servers }]) => [
+        name,
+        Object.fromEntries(
+          servers.map(({ spec, requests, failures, active }) => [addressName(spec.address), { requests, failures, active }]),
+        ),
+      ]),
+    );
   }
 
   /** Closes the connections that are kept open; requests under way finish. */
-  async close(): Promise<void> {
-    const links = [...this.#links.values()].flatMap((map) => [...map.values()]);
+  close(): void {
+    for (const links of this.#links.values()) for (const link of links.values()) link.close();
     this.#links.clear();
-    await Promise.all(links.map(({ pool }) => pool.close().catch(() => {})));
   }
+}
+
+/** The protocol that the routes to each upstream speak; the first that names it decides. */
+function schemesOf(table: RouteTable): Map<string, 'http' | 'https'> {
+  const schemes = new Map<string, 'http' | 'https'>();
+  const look = (route: RouteEntry): void => {
+    const { action, routes } = route;
+    if (action.kind === 'proxy' && action.target.kind === 'upstream' && !schemes.has(action.target.name))
+      schemes.set(action.target.name, action.scheme);
+    routes.forEach(look);
+  };
+  for (const { routes } of table.sites) routes.forEach(look);
+  return schemes;
 }

@@ -29,7 +29,7 @@ import {
   until,
 } from './testing.ts';
 
-const answerWith = (body: string) => route('/', { kind: 'respond', status: 200, body });
+const answerWith = (body: string) => route('/', { kind: 'answer', answer: { status: 200, body } });
 
 /** Requests back to back on a few connections until stopped; every status seen with its count. */
 function startLoad(port: number, target: string, connections: number): { stop: () => Promise<Map<string, number>> } {
@@ -174,7 +174,7 @@ test('what is no proper request gets its status and the end of the connection', 
     ['GET * HTTP/1.1\r\nHost: a\r\n\r\n', 400],
     ['GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n', 400],
     ['GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-    [`GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 431],
+    [`GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 414],
     [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
     [`GET / HTTP/1.1\r\nHost: a\r\n${Array.from({ length: 250 }, (_, n) => `X-${n}: 1\r\n`).join('')}\r\n`, 431],
     [`${post}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello`, 400],
@@ -235,7 +235,7 @@ test('SIGTERM finishes requests under way, accepts none, and exits 0', async (t)
   });
   const port = await freePort();
   const { worker } = await startGateway(t, [
-    site(port, [route('/', proxyTo([upstream.address])), route('/ping', { kind: 'respond', status: 200, body: 'pong' })]),
+    site(port, [route('/', proxyTo([upstream.address])), route('/ping', { kind: 'answer', answer: { status: 200, body: 'pong' } })]),
   ]);
   const agent = new http.Agent({ keepAlive: true });
   await ask(port, '/ping', { agent });

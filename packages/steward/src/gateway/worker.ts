@@ -5,10 +5,15 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Problem } from '../config/problem.ts';
-import { createLineWriter } from './access-log.ts';
+import { createAccessLog } from './access-log.ts';
 import { connectControl } from './control.ts';
+import { Deadlines } from './deadlines.ts';
+import { createHealthChecks } from './health-checks.ts';
+import { limitsFile, openLimits } from './limits.ts';
+import { createLineWriter } from './line-writer.ts';
 import { createListeners } from './listeners.ts';
 import { compileTable } from './match.ts';
+import { createPasswordCheck } from './password-check.ts';
 import { parseJson, tablePath, type VersionedTable } from './protocol.ts';
 import { Serve } from './serve.ts';
 import { listenerName } from './table.ts';
@@ -35,13 +40,18 @@ function storedTable(dir: string): VersionedTable | undefined {
 
 function run(dir: string): void {
   const errors = createLineWriter(2);
-  const access = createLineWriter(1);
   const log = (line: string): void => errors.write(`${new Date().toISOString()} gateway: ${line}`);
-  const upstreams = new Upstreams();
-  const serve = new Serve({ upstreams, access, log });
+  const deadlines = new Deadlines();
+  const upstreams = new Upstreams(deadlines);
+  const checks = createHealthChecks({ log });
+  const own = createLineWriter(1);
+  const access = createAccessLog(own, log);
+  const passwords = createPasswordCheck({ log });
+  const limits = openLimits({ file: limitsFile(dir), workers: 1, log });
+  const serve = new Serve({ upstreams, access, limits, passwords, log });
   let version = 0;
   let tableProblems: readonly Problem[] = [];
-  const listeners = createListeners(serve, log, () => report());
+  const listeners = createListeners({ receiver: serve, deadlines, log, onChange: () => report() });
   const state = () => ({ version, problems: [...tableProblems, ...listeners.problems()] });
   const report = (): void => control.send({ type: 'applied', ...state() });
   let turn: Promise<void> = Promise.resolve();
@@ -52,6 +62,7 @@ function run(dir: string): void {
     if (stopping) return;
     const { compiled, problems } = compileTable(next.table);
     serve.setTable(compiled);
+    checks.apply(upstreams.checked());
     tableProblems = problems;
     await listeners.apply(compiled);
     version = next.version;
@@ -69,7 +80,7 @@ function run(dir: string): void {
   let last = '';
   let dropped = 0;
   setInterval(() => {
-    const counters = serve.counters();
+    const counters = serve.counting.counts(upstreams.counts(), access.dropped());
     const text = JSON.stringify(counters);
     if (text !== last) control.send({ type: 'counters', counters });
     last = text;
@@ -81,6 +92,7 @@ function run(dir: string): void {
     if (stopping) return;
     stopping = true;
     control.stop();
+    checks.stop();
     await listeners.close(graceMs);
     await Promise.all([access.flush(1_000), errors.flush(1_000)]);
     process.exit(0);

@@ -1,6 +1,6 @@
 /**
- * The few Linux calls that Node has no function for: named pipes, splice, epoll, pidfd. This is the only file that uses
- * `node:ffi`, which is experimental: Node is pinned exactly, and kernel.test.ts calls each function here for real.
+ * The few Linux calls that Node has no function for: named pipes, splice, epoll, pidfd. This file and listening.ts are the
+ * only ones that use `node:ffi`, which is experimental: Node is pinned exactly, and their tests call each function for real.
  *
  * Every call is synchronous and gives back what the kernel answers, -errno for a failure, so that a caller can tell
  * "try again" from "disk full" without exceptions on a hot path.
@@ -32,7 +32,8 @@ export const EEXIST = 17;
 export const ESRCH = 3;
 export const EINVAL = 22;
 
-const orErrno = (result: number | bigint): number => (result < 0 ? -ffi.getInt32(libc.__errno_location(), 0) : Number(result));
+/** What a call answered, with the reason (-errno) in place of its -1. Ask at once: the next call forgets it. */
+export const orErrno = (result: number | bigint): number => (result < 0 ? -ffi.getInt32(libc.__errno_location(), 0) : Number(result));
 
 /** Makes a named pipe; 0, or -errno (-EEXIST when the path is taken). `mode` is subject to the umask. */
 export const makePipe = (path: string, mode: number): number => orErrno(libc.mkfifo(path, mode));

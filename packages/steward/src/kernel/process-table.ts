@@ -1,5 +1,5 @@
 /** What /proc knows of processes: who is who, exactly. A process is named by its pid and its start time together. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** `start` is in clock ticks since boot: a reused pid has another one. */
 export interface ProcessId {
@@ -52,6 +52,51 @@ export function environmentOf(pid: number, name: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Rows of a table of /proc/net, each split into its fields, without the heading; none when there is no such table. */
+function netTable(name: string): string[][] {
+  try {
+    const rows = readFileSync(`/proc/net/${name}`, 'utf8').trimEnd().split('\n').slice(1);
+    return rows.map((row) => row.trim().split(/\s+/));
+  } catch {
+    return [];
+  }
+}
+
+const isListening = '0A';
+const acceptsFlag = 0x10000;
+
+/** Inodes of the sockets that listen on a TCP port, of any address, or at a path. */
+function listeningInodes(at: number | string): string[] {
+  if (typeof at === 'string')
+    return netTable('unix').flatMap((row) =>
+      row[7] === at && (Number.parseInt(row[3] ?? '', 16) & acceptsFlag) !== 0 ? (row[6] ?? []) : [],
+    );
+  const port = `:${at.toString(16).toUpperCase().padStart(4, '0')}`;
+  return [...netTable('tcp'), ...netTable('tcp6')].flatMap((row) =>
+    row[1]?.endsWith(port) && row[3] === isListening ? (row[9] ?? []) : [],
+  );
+}
+
+/** The name of a process that has one of these sockets, as the kernel shows it; undefined when it has none, is gone, or is not ours to look at. */
+function holderName(pid: number, sockets: ReadonlySet<string>): string | undefined {
+  try {
+    const isHolder = readdirSync(`/proc/${pid}/fd`).some((fd) => sockets.has(readlinkSync(`/proc/${pid}/fd/${fd}`)));
+    return isHolder ? readFileSync(`/proc/${pid}/comm`, 'utf8').trim() : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The processes that listen on a TCP port or at the path of a unix socket, of those we may look at. */
+export function listenersAt(at: number | string): { readonly pid: number; readonly command: string }[] {
+  const sockets = new Set(listeningInodes(at).map((inode) => `socket:[${inode}]`));
+  if (sockets.size === 0) return [];
+  return livingPids().flatMap((pid) => {
+    const command = holderName(pid, sockets);
+    return command === undefined ? [] : { pid, command };
+  });
 }
 
 /** Whether a process leads its process group, as all that Steward starts do and most of their children do not. */

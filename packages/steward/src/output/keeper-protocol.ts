@@ -1,4 +1,8 @@
 /** What the daemon and the keeper say to each other: one JSON object a line, over two named pipes. Pure. */
+import type { SocketAddress } from '../kernel/listening.ts';
+
+/** The descriptor by which a service gets its listening socket: the first after stdin, stdout and stderr (sd_listen_fds(3)). */
+export const listenDescriptor = 3;
 
 export interface OpenStream {
   /** `instance` or `instance!err`. */
@@ -11,6 +15,15 @@ export interface OpenStream {
   readonly keep: number;
 }
 
+/** A listening socket that the keeper holds, so that it outlives who serves it. */
+export interface HeldSocket {
+  /** Unique; the same address has the same name. */
+  readonly name: string;
+  readonly address: SocketAddress;
+  /** How many connections may wait. */
+  readonly backlog: number;
+}
+
 export type KeeperCommand =
   | { readonly open: OpenStream }
   | { readonly close: string }
@@ -18,6 +31,13 @@ export type KeeperCommand =
   /** Listens for sd_notify messages on a unix datagram socket at this path; closed by `unlisten`. */
   | { readonly listen: { readonly id: string; readonly path: string; readonly uid?: number; readonly gid?: number } }
   | { readonly unlisten: string }
+  /**
+   * Opens this socket unless it is held already, and sends a descriptor of it to the datagram socket `to`, then `lent`. When
+   * its address is taken, a copy is asked of the processes in `from`: they have it as the descriptor a service gets.
+   */
+  | { readonly lend: { readonly socket: HeldSocket; readonly from: readonly number[]; readonly to: string } }
+  /** Lets go of every socket but those with these names. */
+  | { readonly hold: readonly string[] }
   /** Everything said and written before this is in the logs when `synced` with the same number comes back. */
   | { readonly sync: number }
   | { readonly stop: true };
@@ -30,6 +50,8 @@ export type KeeperEvent =
   | { readonly recovered: { readonly id: string; readonly droppedBytes: number } }
   /** An sd_notify message: lines of NAME=value. */
   | { readonly notified: { readonly id: string; readonly text: string } }
+  /** 0: the descriptor is there to be received. */
+  | { readonly lent: { readonly name: string; readonly errno: number } }
   | { readonly synced: number };
 
 /**

@@ -1,13 +1,15 @@
 /**
- * The keeper: one small process that moves what services write from their pipes into their logs, and sees processes die.
+ * The keeper: one small process that moves what services write from their pipes into their logs, sees processes die, and
+ * holds the listening sockets that services share.
  * It outlives the daemon, so that services never wait for a reader and no line is lost while the daemon is away; it may
  * be killed itself, since bytes wait in the pipe until they are in the file (see moveToFile).
  *
  *   service ──▶ pipes/web.out ──splice──▶ logs/web.log            one thread, one epoll, no copy through JavaScript
  *   daemon  ──▶ keeper.in  {open} {close} {watch} {listen} …      one JSON a line, see keeper-protocol.ts
  *   daemon  ◀── keeper.out {grown} {died} {notified} {trouble} …
+ *   daemon  ◀── fds        descriptors of the sockets held here   unix datagrams, since a pipe carries none
  *
- * Started as `node keeper.ts FOLDER`; holds the lock FOLDER/keeper.lock, so there is never a second one.
+ * Started as `node keeper.ts FOLDER SOCKETS`, where SOCKETS names the sockets it inherits from descriptor 3 on; holds the lock FOLDER/keeper.lock, so there is never a second one.
  */
 import { chmodSync, chownSync, closeSync, constants, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,8 +26,16 @@ import {
   receiveDatagram,
   waitStatusOf,
 } from '../kernel/kernel.ts';
+import { EADDRINUSE, openListener, sendDescriptor, setBacklog, takeListener } from '../kernel/listening.ts';
 import { startTimeOf, statusOfZombie } from '../kernel/process-table.ts';
-import { createCommandReader, type KeeperCommand, type KeeperEvent, type OpenStream } from './keeper-protocol.ts';
+import {
+  createCommandReader,
+  type HeldSocket,
+  type KeeperCommand,
+  type KeeperEvent,
+  listenDescriptor,
+  type OpenStream,
+} from './keeper-protocol.ts';
 import { openSink, type Scratch, type Sink } from './sink.ts';
 
 const folder = process.argv[2] ?? '.';
@@ -79,6 +89,11 @@ const byPipe = new Map<number, Stream>();
 const sinks = new Map<string, { sink: Sink; users: number }>();
 const watched = new Map<number, Watched>();
 const listeners = new Map<number, { id: string; path: string }>();
+/** The sockets held, by name. */
+const held = new Map<string, { fd: number; socket: HeldSocket }>();
+(JSON.parse(process.argv[3] ?? '[]') as HeldSocket[]).forEach((socket, index) => {
+  held.set(socket.name, { socket, fd: listenDescriptor + index });
+});
 const grown = new Set<Stream>();
 const reaping = new Set<Watched>();
 let toldAt = 0;
@@ -233,13 +248,41 @@ function receive(fd: number, id: string): void {
   for (let text = receiveDatagram(fd); text !== undefined; text = receiveDatagram(fd)) tell({ notified: { id, text } });
 }
 
+/** The descriptor of a socket, or -errno: the one held, a new one, or a copy of what a service has kept. */
+function socketFor(socket: HeldSocket, from: readonly number[]): number {
+  const present = held.get(socket.name)?.fd;
+  if (present !== undefined) return Math.min(0, setBacklog(present, socket.backlog)) || present;
+  const opened = openListener(socket.address, socket.backlog);
+  const fd =
+    opened === -EADDRINUSE
+      ? (from.map((pid) => takeListener(pid, listenDescriptor, socket.address)).find((copy) => copy >= 0) ?? opened)
+      : opened;
+  if (fd >= 0) held.set(socket.name, { fd, socket });
+  return fd;
+}
+
+function lend({ socket, from, to }: { socket: HeldSocket; from: readonly number[]; to: string }): void {
+  const fd = socketFor(socket, from);
+  tell({ lent: { name: socket.name, errno: fd < 0 ? -fd : -sendDescriptor(to, socket.name, fd) } });
+}
+
+/** A socket file without its socket would answer nobody. */
+function letGo({ fd, socket: { name, address } }: { fd: number; socket: HeldSocket }): void {
+  held.delete(name);
+  closeSync(fd);
+  if (address.kind === 'unix') rmSync(address.path, { force: true });
+}
+
 function obey(command: KeeperCommand): void {
   if ('open' in command) openStream(command.open);
   else if ('close' in command) closeStream(command.close);
   else if ('watch' in command) watchProcess(command.watch.pid, command.watch.start);
   else if ('listen' in command) listen(command.listen);
   else if ('unlisten' in command) unlisten(command.unlisten);
-  else if ('sync' in command) {
+  else if ('lend' in command) lend(command.lend);
+  else if ('hold' in command) {
+    for (const one of [...held.values()]) if (!command.hold.includes(one.socket.name)) letGo(one);
+  } else if ('sync' in command) {
     for (const stream of streams.values()) while (drain(stream) > 0);
     tellGrowth(Date.now());
     tell({ synced: command.sync });

@@ -4,6 +4,7 @@
  *
  *   open(stream) → pipe and log exist, the keeper moves         writer(id) → descriptor for a child's stdout
  *   read(...), follow(...) → lines with times                   watch(process) → onDeath, for processes that are not our children
+ *   borrow(socket) → a listening socket that the keeper holds   hold(names) → it lets go of all others
  *
  * The keeper outlives this process. When it dies itself, it is started again and told everything anew.
  */
@@ -13,13 +14,22 @@ import { Socket } from 'node:net';
 import { constants as os } from 'node:os';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { getSystemErrorName } from 'node:util';
 import { EAGAIN, EEXIST, growPipe, lockFile, longestSocketPath, makePipe } from '../kernel/kernel.ts';
-import type { ProcessId } from '../kernel/process-table.ts';
-import { createLineReader, type KeeperCommand, type KeeperEvent, type OpenStream, readWaitStatus } from './keeper-protocol.ts';
+import { environmentOf, type ProcessId } from '../kernel/process-table.ts';
+import { createLender } from './borrowed.ts';
+import {
+  createLineReader,
+  type HeldSocket,
+  type KeeperCommand,
+  type KeeperEvent,
+  listenDescriptor,
+  type OpenStream,
+  readWaitStatus,
+} from './keeper-protocol.ts';
 import { type LogLine, type Place, placeFor, readFrom, type Stretch } from './log-reader.ts';
+import { systemError } from './system-error.ts';
 
-export type { LogLine, Place, Stretch };
+export { type HeldSocket, type LogLine, listenDescriptor, type Place, type Stretch };
 
 export interface StreamSpec {
   /** Unique; `web` or `web!err`. */
@@ -60,6 +70,16 @@ export interface Output {
   /** Receives sd_notify messages for `id`; the path for NOTIFY_SOCKET. @throws when that path would be too long. */
   listen(id: string, owner?: { readonly uid: number; readonly gid: number }): string;
   unlisten(id: string): void;
+  /**
+   * A descriptor of a listening socket that lives on in the keeper when this process dies; it stays open until `hold` leaves
+   * its name out. Opens it unless the keeper holds it; when its address is taken, a copy is asked of the processes in
+   * `from`, which got it from us. Rejects with the system's code when it cannot be had.
+   */
+  borrow(socket: HeldSocket, from: readonly number[]): Promise<number>;
+  /** The borrowed descriptor of this name, if there is one. */
+  borrowed(name: string): number | undefined;
+  /** Closes every such socket but those named, here and in the keeper. Resolves when that is done. */
+  hold(names: readonly string[]): Promise<void>;
   /** Resolves when all that was written before is in the logs. Gives up after 2 s without an answer. */
   settle(): Promise<void>;
   /** Where to begin reading a log file; undefined when there is none yet. */
@@ -76,13 +96,14 @@ const settleMs = 2000;
 /** How soon the death of a keeper that an earlier daemon started is noticed; our own tells at once. */
 const tendEveryMs = 500;
 
+const keeperMark = 'STEWARD_KEEPER';
+
+/** Whether a process is the keeper of a Steward, as far as we may see. */
+export const isKeeper = (pid: number): boolean => environmentOf(pid, keeperMark) !== undefined;
+
 /** Names made of an instance id must not leave their folder. */
 export const fileNameOf = (id: string): string =>
   id.replaceAll(/[^A-Za-z0-9_.:@=+-]/g, (char) => `%${char.codePointAt(0)?.toString(16)}`).replace(/^\./, '%2e');
-
-/** An error of the system's kind, with its code, which callers tell from a bug. */
-const systemError = (errno: number, message: string): Error =>
-  Object.assign(new Error(`${message} (${getSystemErrorName(errno)})`), { code: getSystemErrorName(errno) });
 
 function openPipe(path: string): number {
   const made = makePipe(path, 0o600);
@@ -140,6 +161,7 @@ export function createOutput(options: OutputOptions): Output {
       options.onTrouble(event.trouble.id, { text: `${event.trouble.file} cannot be written (errno ${event.trouble.errno})` });
     else if ('recovered' in event) options.onTrouble(event.recovered.id, { droppedBytes: event.recovered.droppedBytes });
     else if ('notified' in event) options.onNotify(event.notified.id, event.notified.text);
+    else if ('lent' in event) lender.onLent(event.lent);
     else settling.get(event.synced)?.();
   }
 
@@ -149,10 +171,12 @@ export function createOutput(options: OutputOptions): Output {
 
   function startKeeper(): void {
     const log = openSync(join(folder, 'keeper.log'), 'a', 0o600);
-    keeper = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', keeperFile, folder], {
+    const sockets = lender.sockets();
+    const names = JSON.stringify(sockets.map(({ socket }) => socket));
+    keeper = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', keeperFile, folder, names], {
       detached: true,
-      stdio: ['ignore', log, log],
-      env: {},
+      stdio: ['ignore', log, log, ...sockets.map(({ fd }) => fd)],
+      env: { [keeperMark]: '1' },
       cwd: '/',
     });
     closeSync(log);
@@ -166,9 +190,11 @@ export function createOutput(options: OutputOptions): Output {
     for (const { spec } of streams.values()) say({ open: spec });
     for (const listener of listeners.values()) say({ listen: listener });
     for (const { pid, start } of watches.values()) say({ watch: { pid, start } });
+    lender.askAgain();
   }
 
-  const isNeeded = (): boolean => streams.size > 0 || watches.size > 0 || listeners.size > 0;
+  const lender = createLender(join(folder, 'fds'), say);
+  const isNeeded = (): boolean => streams.size > 0 || watches.size > 0 || listeners.size > 0 || lender.isInUse();
 
   /** Whether a keeper runs, whoever started it: it holds the lock. */
   function isKept(): boolean {
@@ -248,6 +274,13 @@ export function createOutput(options: OutputOptions): Output {
     unlisten(id) {
       if (listeners.delete(id)) say({ unlisten: id });
     },
+    borrow: lender.borrow,
+    borrowed: lender.borrowed,
+    hold(names) {
+      lender.hold(names);
+      say({ hold: names });
+      return settle();
+    },
     settle,
     place: (file, wanted) => placeFor(file, folder, wanted),
     read: (file, place, final) => readFrom(file, folder, place, final),
@@ -258,6 +291,7 @@ export function createOutput(options: OutputOptions): Output {
       clearTimeout(sender);
       events.destroy();
       closeSync(commands);
+      lender.close();
       for (const { held } of streams.values()) closeSync(held);
       streams.clear();
     },

@@ -37,6 +37,12 @@ export interface World {
   readonly secretKey: string;
   /** Group that may connect to the sockets of services: the gateway's. */
   socketGroup(): number | undefined;
+  /** The socket a spec shares with the other instances of its service, as a descriptor. Rejects with CannotStart. */
+  openShared(spec: InstanceSpec, identity: Identity): Promise<number>;
+  /** Makes the backlog of that socket again what the file says. */
+  restoreBacklog(spec: InstanceSpec): void;
+  /** Closes the sockets that no instance shares any more; resolves when their addresses are free, undefined when they are. */
+  freeAddresses(): Promise<void> | undefined;
   /** Rights an instance keeps although it does not run as root, by service. */
   capabilitiesOf(service: string): readonly string[];
   now(): number;
@@ -111,6 +117,11 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     }
   }
 
+  /** So that the socket of a process that runs already is held here too; if it cannot be had, the next start says why. */
+  function shareAgain(): void {
+    if (spec.endpoint?.shared !== undefined && identity !== undefined) world.openShared(spec, identity).catch(() => {});
+  }
+
   function dispatch(event: InstanceEvent): void {
     waiting.push(event);
     if (busy) return;
@@ -127,10 +138,15 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     const { state: after, effects } = step(spec, state, event);
     state = after;
     if (after.phase !== before.phase) remember();
-    if (after.phase === 'RUNNING' && before.phase !== 'RUNNING' && ownSocket() !== undefined)
-      openToGroup(ownSocket() as string, world.socketGroup());
+    if (after.phase === 'RUNNING' && before.phase !== 'RUNNING') nowServing();
     for (const effect of effects) perform(effect, before.pid);
     if (after !== before) world.onState(instance, before);
+  }
+
+  function nowServing(): void {
+    const socket = ownSocket();
+    if (socket !== undefined) openToGroup(socket, world.socketGroup());
+    world.restoreBacklog(spec);
   }
 
   /** Keeps on disk what the next daemon needs; a process that is gone needs nothing, unless it ended as it should. */
@@ -207,8 +223,9 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     }
   }
 
-  /** The socket that Steward hands out, in a folder of its own. */
-  const ownSocket = (): string | undefined => (spec.endpoint?.kind === 'unix' && spec.endpoint.owned ? spec.endpoint.path : undefined);
+  /** The socket that it makes itself, in a folder that Steward hands out. */
+  const ownSocket = (): string | undefined =>
+    spec.endpoint?.kind === 'unix' && spec.endpoint.owned && spec.endpoint.shared === undefined ? spec.endpoint.path : undefined;
 
   const notStarted = (reason: string): void => dispatch({ type: 'spawn-failed', reason, chance: world.chance(), at: at() });
 
@@ -219,30 +236,42 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
 
   /** Once the way is free: a socket file that a killed process left would keep the next one from listening. */
   function startWhenFree(): void {
-    const path = spec.endpoint?.kind === 'unix' ? spec.endpoint.path : undefined;
-    if (path === undefined || !isSocket(path)) return startProcess();
-    void removeDeadSocket(path).then(() => {
-      if (state.phase !== 'STARTING') return notStarted('stopped before it started');
-      try {
-        startProcess();
-      } catch (error) {
-        failed(error as Error);
-      }
-    });
+    const { endpoint } = spec;
+    if (endpoint === undefined) return startProcess();
+    if (endpoint.shared !== undefined) return startAfter(world.openShared(spec, identity ?? identify(spec)));
+    const freed = world.freeAddresses();
+    const path = endpoint.kind === 'unix' && isSocket(endpoint.path) ? endpoint.path : undefined;
+    if (freed === undefined && path === undefined) return startProcess();
+    const isFree = async (): Promise<undefined> => {
+      await freed;
+      if (path !== undefined) await removeDeadSocket(path);
+    };
+    startAfter(isFree());
+  }
+
+  function startAfter(way: Promise<number | undefined>): void {
+    void way
+      .then((listener) => {
+        if (released) return;
+        if (state.phase !== 'STARTING') return notStarted('stopped before it started');
+        startProcess(listener);
+      })
+      .catch((error: Error) => (state.phase === 'STARTING' ? failed(error) : notStarted('stopped before it started')));
   }
 
   function marks(): Record<string, string> {
     const own: Record<string, string> = { [runMark]: runId, STEWARD_SERVICE: spec.service, [instanceMark]: spec.id };
     if (spec.ready?.kind === 'notify') own.NOTIFY_SOCKET = output.listen(spec.id, owner());
+    if (spec.endpoint?.shared !== undefined) Object.assign(own, { LISTEN_FDS: '1', LISTEN_FDNAMES: spec.service });
     return own;
   }
 
-  function startProcess(): void {
+  function startProcess(listener?: number): void {
     const who = identity ?? identify(spec);
     const descriptors = openDescriptors(output, spec, world.logFolder);
     try {
       const env = environmentFor(spec, who, marks());
-      follow(launch({ spec, identity: who, env, ...descriptors, capabilities: world.capabilitiesOf(spec.service) }));
+      follow(launch({ spec, identity: who, env, ...descriptors, listener, capabilities: world.capabilitiesOf(spec.service) }));
     } finally {
       descriptors.close();
     }
@@ -264,6 +293,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     process_ = undefined;
     const socket = ownSocket();
     if (socket !== undefined) rmSync(socket, { force: true });
+    world.restoreBacklog(spec);
     dispatch({ type: 'exited', exit, chance: world.chance(), at: at() });
   }
 
@@ -351,6 +381,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
       output.watch(run.process);
       const startedAt = at() - (world.wallClock() - run.startedMs);
       dispatch({ type: 'adopted', pid: run.process.pid, startedAt, running: run.state === 'RUNNING', restarts: run.restarts, at: at() });
+      shareAgain(); // now that it counts as running: the socket may have to come from it
     },
     signal: (signal) => send(signal, 'process', state.pid),
     onOutput: () => readiness?.onOutput(),

@@ -27,6 +27,11 @@ export function makeSocketFolder(path: string, { user, gid }: Identity, group: n
   chmodSync(folder, 0o750);
 }
 
+/** Gives a socket that Steward made to the user of its service. */
+export function setOwner(path: string, { user, gid }: Identity): void {
+  if (isRoot) chownSync(path, user.uid, gid);
+}
+
 /** Lets a group connect to a socket that exists. */
 export function openToGroup(path: string, group: number | undefined): void {
   const stat = statSync(path, { throwIfNoEntry: false });

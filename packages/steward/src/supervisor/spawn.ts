@@ -134,16 +134,22 @@ export interface Launch {
   readonly stderr: number | 'ignore';
   /** Rights it keeps although it is not root, such as net_bind_service. */
   readonly capabilities: readonly string[];
+  /** A listening socket it gets as its descriptor 3. */
+  readonly listener?: number | undefined;
 }
+
+/** A program takes a socket as meant for it when LISTEN_PID is its own pid (sd_listen_fds(3)), which nobody knows before it is there. */
+const knowsItsPid = ['/bin/sh', '-c', 'export LISTEN_PID=$$; exec "$@"', 'sh'] as const;
 
 /**
  * Starts it in a session and process group of its own. @throws CannotStart; an error the system reports later comes as
  * the child's 'error' event, and its pid is undefined then.
  */
-export function launch({ spec, identity, env, stdout, stderr, capabilities }: Launch): ChildProcess {
+export function launch({ spec, identity, env, stdout, stderr, capabilities, listener }: Launch): ChildProcess {
   checkFolder(spec.cwd);
   const file = findExecutable(spec.command[0], spec.cwd, env.PATH ?? cleanPath, identity);
-  const words = [...(identity.switches ? switchWords(identity, capabilities) : []), file, ...spec.command.slice(1)];
+  const lead = [...(identity.switches ? switchWords(identity, capabilities) : []), ...(listener === undefined ? [] : knowsItsPid)];
+  const words = [...lead, file, ...spec.command.slice(1)];
   // The mask is the process's own for the length of a synchronous call; files Steward makes name their mode themselves.
   const before = spec.umask === undefined ? undefined : process.umask(spec.umask);
   try {
@@ -151,8 +157,8 @@ export function launch({ spec, identity, env, stdout, stderr, capabilities }: La
       cwd: spec.cwd,
       env,
       detached: true,
-      ...(identity.switches ? {} : { argv0: spec.command[0] }),
-      stdio: ['ignore', stdout, stderr],
+      ...(lead.length > 0 ? {} : { argv0: spec.command[0] }),
+      stdio: ['ignore', stdout, stderr, ...(listener === undefined ? [] : [listener])],
     });
   } finally {
     if (before !== undefined) process.umask(before);

@@ -16,8 +16,10 @@ import { createInstance, type Instance, type World } from './instance.ts';
 import type { InstanceState } from './machine.ts';
 import { startOrder, stopWaves } from './order.ts';
 import { createRegistry } from './registry.ts';
+import { createSharedSockets, sharedSocketOf } from './shared-socket.ts';
 import { instanceOf, type Stream } from './streams.ts';
 
+export { strangerAt } from './shared-socket.ts';
 export { tryStart } from './spawn.ts';
 export { findUser, type User } from './user.ts';
 
@@ -32,6 +34,8 @@ export interface SupervisorOptions {
   /** Group that may connect to the sockets of services, at this moment: the gateway's. */
   readonly socketGroup: () => number | undefined;
   readonly capabilitiesOf: (service: string) => readonly string[];
+  /** Where a field of a service is written, such as `steward.yaml:4:11`; empty when nobody knows. */
+  readonly placeOf: (service: string, field: string) => string;
   readonly record: (type: FactType, subject: string, message: string, data?: Record<string, string | number | null>) => void;
   /** Something about an instance changed; several changes may come as one call. */
   readonly onChange: () => void;
@@ -125,9 +129,21 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
 
   const instanceOfStream = (stream: string): Instance | undefined => instances.get(instanceOf(stream));
 
+  const sockets = createSharedSockets({ output, socketGroup: options.socketGroup, placeOf: options.placeOf });
+
+  const pidsSharing = (name: string | undefined): number[] =>
+    [...instances.values()].flatMap(({ spec, state }) => (state.pid !== undefined && sharedSocketOf(spec)?.name === name ? state.pid : []));
+
+  /** While anybody is to serve a socket it stays open: what connects waits. Of a service that is down it is closed, so that it refuses. */
+  const freeAddresses = (): Promise<void> | undefined =>
+    sockets.keepOnly([...instances.values()].flatMap(({ spec, state }) => (held.has(spec.id) || !isDown(state.phase) ? spec : [])));
+
   const world: World = {
     output,
     registry,
+    openShared: (spec, identity) => sockets.open(spec, identity, pidsSharing(sharedSocketOf(spec)?.name)),
+    restoreBacklog: sockets.restoreBacklog,
+    freeAddresses,
     logFolder: options.logFolder,
     secretKey,
     socketGroup: options.socketGroup,
@@ -149,6 +165,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     queueMicrotask(() => {
       announced = false;
       admit();
+      freeAddresses();
       options.onChange();
       for (const look of [...downWaiters]) look();
     });
@@ -338,6 +355,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         const list = found.get(spec.service) ?? [];
         found.set(spec.service, list);
         if (spec.endpoint === undefined || state.phase !== 'RUNNING') continue;
+        if (spec.endpoint.shared !== undefined && list.length > 0) continue;
         list.push(
           spec.endpoint.kind === 'unix'
             ? { kind: 'unix', path: spec.endpoint.path }

@@ -7,7 +7,7 @@ import { countProblems, formatProblems, hasErrors, type Problem } from '../../co
 import { findConfig, type Loaded, loadConfig } from '../../config/read.ts';
 import { StewardError } from '../../errors.ts';
 import { loadCertificates } from '../../gateway/gateway.ts';
-import { tryStart } from '../../supervisor/supervisor.ts';
+import { strangerAt, tryStart } from '../../supervisor/supervisor.ts';
 import { type Call, type Command, type Io, jsonOption } from '../command.ts';
 import { count } from '../print.ts';
 import { planText } from '../views.ts';
@@ -58,18 +58,14 @@ export const apply = planCommand('apply');
 function startProblems({ config, placeOf }: Loaded): Problem[] {
   const first = new Map(config.instances.toReversed().map((spec) => [spec.service, spec]));
   return [...first.values()].flatMap((spec): Problem<ConfigCode>[] => {
-    const trouble = tryStart(spec);
-    if (trouble === undefined) return [];
-    const at = placeOf(spec.service, trouble.field);
-    const message = `services.${spec.service}: ${trouble.message}`;
+    const warn = (code: ConfigCode, trouble: { readonly field: string; readonly message: string } | undefined, hint: string) => {
+      if (trouble === undefined) return [];
+      const at = placeOf(spec.service, trouble.field);
+      return [{ severity: 'warning', code, message: `services.${spec.service}: ${trouble.message}`, hint, ...(at && { at }) } as const];
+    };
     return [
-      {
-        severity: 'warning',
-        code: 'config/cannot-start',
-        message,
-        hint: 'It would not start on this machine as it is.',
-        ...(at && { at }),
-      },
+      ...warn('config/cannot-start', tryStart(spec), 'It would not start on this machine as it is.'),
+      ...warn('config/port-taken', strangerAt(spec), 'Stop that program, or use another one.'),
     ];
   });
 }

@@ -1,47 +1,40 @@
-/** A location that serves files as a route: root, alias, index, try_files. */
+/** A location that serves files as a route: root, alias, index, try_files, types. */
 import { posix } from 'node:path';
+import { lookup } from 'mime-types';
 import type { Given } from '../draft.ts';
 import type { RouteSource } from '../sections/site.ts';
 import { inherited } from './inherit.ts';
 import type { Word } from './parse.ts';
 import { given, type Level, type LocationLevel, type Scene } from './scene.ts';
-import { hasVariable } from './variables.ts';
+import { hasVariable, resolveText } from './variables.ts';
 
-/** `alias` of a location as `files` (prefix taken off) or as `root`, when the folder ends as the path does. */
-function setAlias(route: RouteSource, location: LocationLevel, alias: Given<string>, scene: Scene): string | undefined {
+/** nginx's own list, for files that name none. */
+const fewTypes: Readonly<Record<string, string>> = { html: 'text/html', gif: 'image/gif', jpg: 'image/jpeg' };
+const nginxDefaultType = 'text/plain';
+const stewardDefaultType = 'application/octet-stream';
+
+/** `alias` of a location: `files` takes the matched prefix off, `file` is the path itself. */
+function setAlias(route: RouteSource, location: LocationLevel, alias: Given<string>, scene: Scene): void {
   const { text, kind } = location;
-  if (kind === 'regex') return 'alias in a location with a regular expression';
-  if (kind === 'exact') {
-    if (!alias.value.endsWith(text)) return `alias "${alias.value}", which does not end in "${text}", for one exact path`;
-    scene.draft.set(route, 'root', given(alias.value.slice(0, -text.length) || '/', alias));
-    return undefined;
+  if (kind === 'regex' || (kind === 'exact' && !alias.value.endsWith('/'))) {
+    scene.draft.set(route, 'file', alias);
+    return;
   }
-  if (text.endsWith('/') && !alias.value.endsWith('/')) {
+  if (text.endsWith('/') && !alias.value.endsWith('/') && kind === 'prefix') {
     const message = `alias "${alias.value}" has no / at its end and location "${text}" has: nginx would look for ${text}x in ${alias.value}x`;
-    scene.warning(
-      'config/nginx-value',
-      message,
-      alias.at,
-      `Steward looks in ${posix.join(alias.value, 'x')}. Write the / at both ends or at none.`,
-    );
+    const hint = `Steward looks in ${posix.join(alias.value, 'x')}. Write the / at both ends or at none.`;
+    if (!hasVariable(alias.value)) scene.warning('config/nginx-value', message, alias.at, hint);
   }
   scene.draft.set(route, 'files', alias);
-  return undefined;
 }
 
-/** Forms of try_files that Steward's own rule equals: the file, its folder's index, then a fallback or 404. */
-function setTryFiles(route: RouteSource, tries: Given<readonly Word[]>, scene: Scene): string | undefined {
-  const words = tries.value;
-  const last = words.at(-1) as Word;
-  const others = words.slice(0, -1).map((word) => word.text);
-  const shown = words.map((word) => word.text).join(' ');
-  if (!others.every((text) => text === '$uri' || text === '$uri/')) return `try_files ${shown}`;
-  if (last.text.startsWith('@')) return `try_files ${shown}, with a named location at its end`;
-  if (last.text === '=404') return undefined;
-  if (!last.text.startsWith('/') || hasVariable(last.text) || last.text.includes('?') || /\.php$/.test(last.text))
-    return `try_files ${shown}`;
-  scene.draft.set(route, 'fallback', given(last.text, last));
-  return undefined;
+/** https://nginx.org/en/docs/http/ngx_http_core_module.html#try_files */
+function setTryFiles(route: RouteSource, tries: Given<readonly Word[]>, scene: Scene): void {
+  const paths = tries.value.map((word) => resolveText(scene, word.text, { at: word.at, where: 'try_files' }));
+  route.try = paths;
+  tries.value.forEach(({ at }, index) => {
+    scene.draft.place(paths, index, at);
+  });
 }
 
 /** `root /srv/static` inside `location /static` looks for /srv/static/static/...: hardly what was meant. */
@@ -53,26 +46,60 @@ function warnOfDoubledPath(root: Given<string>, level: Level, location: Location
   scene.warning('config/nginx-doubled-path', `root "${root.value}" repeats the path of location "${location.text}"`, root.at, hint);
 }
 
-/** The answer of `setFiles` when the file names no folder at all. */
-export const noFolder = 'no folder';
+/** Media types that `level` gives extensions and Steward would not. */
+function ownTypes(level: Level): Record<string, string> {
+  const types = inherited(level, 'types')?.value ?? {};
+  return Object.fromEntries(Object.entries(types).filter(([extension, type]) => lookup(extension) !== type));
+}
 
-/**
- * Fills `route` with the folder that `level` serves. Gives back what cannot be taken over, in words, or undefined;
- * `noFolder` when the file names none.
- */
-export function setFiles(route: RouteSource, level: Level, location: LocationLevel | undefined, scene: Scene): string | undefined {
+/** The media type nginx gives a text for this path: by its extension when one exact path is meant. */
+export function typeOf(level: Level, path: string | undefined): string {
+  const types = inherited(level, 'types')?.value ?? fewTypes;
+  const extension = /\.([^./]+)$/.exec(path ?? '')?.[1]?.toLowerCase() ?? '';
+  const byDefault = inherited(level, 'defaultType')?.value ?? nginxDefaultType;
+  return Object.hasOwn(types, extension) ? (types[extension] ?? byDefault) : byDefault;
+}
+
+function setTypes(route: RouteSource, level: Level, scene: Scene): void {
+  const types = ownTypes(level);
+  const byDefault = inherited(level, 'defaultType');
+  if (Object.keys(types).length > 0) route.types = types;
+  if (byDefault === undefined) route.defaultType = nginxDefaultType;
+  else if (byDefault.value !== stewardDefaultType) scene.draft.set(route, 'defaultType', byDefault);
+}
+
+/** The folder that `level` serves, with what try_files looks for there; false when the file names none. */
+function setFolder(route: RouteSource, level: Level, location: LocationLevel | undefined, scene: Scene): boolean {
   const files = inherited(level, 'files');
-  if (files === undefined) return noFolder;
-  const folder = given(files.value.folder, files);
-  if (hasVariable(folder.value)) return `${files.value.mapping} "${folder.value}", which has a variable,`;
-  if (files.value.mapping === 'root' || location === undefined) {
-    warnOfDoubledPath(folder, level, location, scene);
-    scene.draft.set(route, 'root', folder);
-  } else {
-    const wrong = setAlias(route, location, folder, scene);
-    if (wrong !== undefined) return wrong;
+  if (files === undefined) return false;
+  const { folder, mapping } = files.value;
+  const text = given(resolveText(scene, folder, { at: files.at, where: mapping, decides: true }), files);
+  if (mapping === 'root' || location === undefined) {
+    warnOfDoubledPath(text, level, location, scene);
+    scene.draft.set(route, 'root', text);
+  } else setAlias(route, location, text, scene);
+  // An `if` that holds takes its location's try_files away, in nginx too.
+  const tries = level.context === 'if' ? undefined : level.settings.tryFiles;
+  if (tries !== undefined) setTryFiles(route, tries, scene);
+  return true;
+}
+
+/** Where try_files looks in a location whose files are not served but handed on. */
+export function setFolderOfTries(route: RouteSource, level: Level, location: LocationLevel, scene: Scene): void {
+  if (setFolder(route, level, location, scene)) return;
+  const at = level.settings.tryFiles?.at ?? level.at;
+  scene.warning('config/nginx-value', 'try_files has no folder to look in, and does nothing', at, 'Write root and a folder.');
+}
+
+/** Fills `route` with the folder that `level` serves; false when the file names none. */
+export function setFiles(route: RouteSource, level: Level, location: LocationLevel | undefined, scene: Scene): boolean {
+  if (!setFolder(route, level, location, scene)) return false;
+  const index = inherited(level, 'index');
+  if (index !== undefined && route.file === undefined) {
+    const names = index.value.map((name) => resolveText(scene, name, { at: index.at, where: 'index' }));
+    scene.draft.set(route, 'index', given(names, index));
   }
-  scene.draft.set(route, 'index', inherited(level, 'index'));
-  const tries = level.settings.tryFiles;
-  return tries === undefined ? undefined : setTryFiles(route, tries, scene);
+  if (inherited(level, 'precompressed')?.value === true) route.precompressed = ['gzip'];
+  setTypes(route, level, scene);
+  return true;
 }

@@ -21,6 +21,7 @@ export interface Placement {
 
 interface Address {
   ssl: boolean;
+  proxyProtocol: boolean;
   marked: ListenAddress | undefined;
   first: ServerLevel;
   readonly names: Map<string, Given<string>>;
@@ -39,13 +40,21 @@ function hostsOf(server: ServerLevel): readonly Given<string>[] {
 
 /** Addresses of a server, each once: `listen 80` and `listen [::]:80` are one to Steward. Port 80 when it names none. */
 function listensOf(server: ServerLevel): readonly ListenAddress[] {
-  if (server.listens.length === 0) return server.seen.has('listen') ? [] : [{ port: 80, ssl: false, isDefault: false, at: server.at }];
+  if (server.listens.length === 0)
+    return server.seen.has('listen') ? [] : [{ port: 80, ssl: false, isDefault: false, proxyProtocol: false, at: server.at }];
   const found = new Map<string, ListenAddress>();
   for (const listen of server.listens) {
     const known = found.get(keyOf(listen));
     found.set(
       keyOf(listen),
-      known === undefined ? listen : { ...known, ssl: known.ssl || listen.ssl, isDefault: known.isDefault || listen.isDefault },
+      known === undefined
+        ? listen
+        : {
+            ...known,
+            ssl: known.ssl || listen.ssl,
+            isDefault: known.isDefault || listen.isDefault,
+            proxyProtocol: known.proxyProtocol || listen.proxyProtocol,
+          },
     );
   }
   return [...found.values()];
@@ -56,9 +65,16 @@ function readAddresses(scene: Scene): Map<string, Address> {
   for (const server of scene.servers) {
     const sslOn = inherited(server, 'tls')?.value === true;
     for (const listen of listensOf(server)) {
-      const address = addresses.get(keyOf(listen)) ?? { ssl: false, marked: undefined, first: server, names: new Map() };
+      const address = addresses.get(keyOf(listen)) ?? {
+        ssl: false,
+        proxyProtocol: false,
+        marked: undefined,
+        first: server,
+        names: new Map(),
+      };
       addresses.set(keyOf(listen), address);
       address.ssl ||= listen.ssl || sslOn;
+      address.proxyProtocol ||= listen.proxyProtocol;
       if (!listen.isDefault) continue;
       if (address.marked !== undefined) {
         const message = `a second default_server for ${keyOf(listen)}, the first is on line ${address.marked.at.line}`;
@@ -112,7 +128,7 @@ function placementsOf(scene: Scene, server: ServerLevel, addresses: ReadonlyMap<
       hosts.map(({ value }) => value),
     ]);
     const group = groups.get(key) ?? { listens: [], hosts, tls: address.ssl, isDefault, first: address.first };
-    group.listens.push(listen);
+    group.listens.push({ ...listen, proxyProtocol: address.proxyProtocol });
     groups.set(key, group);
   }
   return [...groups.values()].map((group) => ({ server, ...group }));

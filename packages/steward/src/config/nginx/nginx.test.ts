@@ -51,7 +51,7 @@ server {
     '/sites/0/routes/0/path': '/',
     '/sites/0/routes/0/upstream': 'https://app/v2',
     '/sites/0/routes/0/upstreamPath': 'https://app/v2',
-    '/sites/0/routes/0/setHeaders/X-A': "'a b'",
+    '/sites/0/routes/0/setHeaders/0': "'a b'",
     '/sites/0/routes/1/redirect': 'https://c.example/',
     '/sites/0/routes/2/root': '/srv/y',
     '/sites/0/routes/2/index/0': 'i.html',

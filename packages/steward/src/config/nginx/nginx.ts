@@ -5,7 +5,8 @@
  *   parse.ts    words to a tree of directives
  *   walk.ts     looks each directive up in the table (table.ts, directives/*.ts), opens includes
  *   scene.ts    what the directives are gathered into: levels with their settings
- *   sites.ts    levels to sites and routes, with nginx's inheritance and defaults
+ *   sites.ts    levels to sites and routes (routes.ts, steps.ts, shared.ts), with nginx's inheritance and defaults
+ *   globals.ts  maps to variables, zones to limits, times of connections
  *
  * Pure: other files come through Surroundings.open. Never throws, whatever the text.
  */
@@ -15,8 +16,10 @@ import type { Reader } from '../format.ts';
 import type { Position } from '../problem.ts';
 import type { FileSource } from '../sections/file.ts';
 import type { NginxCode } from './codes.ts';
+import { buildGateway, buildLimits, buildVariables } from './globals.ts';
 import { type Directive, parse } from './parse.ts';
-import { type Context, type Level, newSettings, type Scene } from './scene.ts';
+import type { Context, Level, Scene } from './scene.ts';
+import { newSettings } from './settings.ts';
 import { buildSites, buildUpstreams } from './sites.ts';
 import { entriesOf } from './table.ts';
 import { createWalk } from './walk.ts';
@@ -29,16 +32,24 @@ export function topContext(directives: readonly Directive[]): Context & ('main' 
   return directives.some(onlyInside) ? 'http' : 'main';
 }
 
-function createScene(file: string, folder: string, around: Scene['around']): Scene {
+function createScene(file: string, folder: string, isWhole: boolean, around: Scene['around']): Scene {
   const draft = createDraft<NginxCode>();
   const scene: Scene = {
     draft,
     around,
     folder,
+    isWhole,
     sources: [],
     gateway: {},
+    times: { headerTimeout: [], stallTimeout: [], idleTimeout: [] },
     servers: [],
     upstreams: [],
+    maps: [],
+    formats: new Map(),
+    zones: new Map(),
+    defined: new Set(),
+    foreign: new Map(),
+    used: new Set(),
     walk: createWalk(file, () => scene),
     error: (code, message, at, hint) => draft.report('error', code, message, at, hint),
     warning: (code, message, at, hint) => draft.report('warning', code, message, at, hint),
@@ -47,12 +58,20 @@ function createScene(file: string, folder: string, around: Scene['around']): Sce
   return scene;
 }
 
+/** `owner` when it says anything. */
+const orNothing = <T extends object, K extends string>(key: K, owner: T): Partial<Record<K, T>> =>
+  Object.keys(owner).length > 0 ? ({ [key]: owner } as Record<K, T>) : {};
+
 function assemble(scene: Scene): FileSource {
   const upstreams = buildUpstreams(scene);
   const sites = buildSites(scene);
+  const variables = buildVariables(scene);
+  const limits = buildLimits(scene);
   return {
-    ...(Object.keys(scene.gateway).length > 0 ? { gateway: scene.gateway } : {}),
-    ...(Object.keys(upstreams).length > 0 ? { upstreams } : {}),
+    ...orNothing('gateway', buildGateway(scene)),
+    ...orNothing('variables', variables),
+    ...orNothing('limits', limits),
+    ...orNothing('upstreams', upstreams),
     ...(sites.length > 0 ? { sites } : {}),
   };
 }
@@ -60,12 +79,13 @@ function assemble(scene: Scene): FileSource {
 /** What an nginx file amounts to in steward.yaml's shape, with every problem of it and of the files it includes. Never throws. */
 export const readNginx: Reader = (source, around) => {
   const folder = dirname(resolve(source.file));
-  const scene = createScene(source.file, folder, around);
-  scene.sources.push(source);
   const { directives, errors } = parse(source.file, source.text);
+  const context = topContext(directives);
+  const scene = createScene(source.file, folder, context === 'main', around);
+  scene.sources.push(source);
   for (const { message, at, hint } of errors) scene.error('config/nginx-syntax', message, at, hint);
   const start: Position = { file: source.file, line: 1, column: 1, length: 1 };
-  const top: Level = { context: topContext(directives), at: start, settings: newSettings(), seen: new Map() };
+  const top: Level = { context, at: start, settings: newSettings(), seen: new Map() };
   scene.walk(directives, top);
   const config = assemble(scene);
   return { config, origins: scene.draft.origins(config), problems: scene.draft.problems, sources: scene.sources, folder };

@@ -3,125 +3,206 @@
 import type { Given } from '../draft.ts';
 import type { RouteSource } from '../sections/site.ts';
 import { formatDuration } from '../units.ts';
-import { websocketHint } from './directives/rest.ts';
+import { isHopByHop } from './directives/proxy.ts';
 import { serverAddress } from './directives/upstream.ts';
 import { inherited, inheritedLines } from './inherit.ts';
-import { given, type HeaderLine, type LocationLevel, type LocationRewrite, type ProxyTarget, type Scene } from './scene.ts';
-import { headerVariables, resolveVariables } from './variables.ts';
+import { given, type Level, type LocationLevel, type Scene } from './scene.ts';
+import type { ProxyTarget, TextRewrite } from './settings.ts';
+import { resolveText } from './variables.ts';
 
 const nginxConnectMs = 60_000;
-const readMs = 60_000;
+const usualMs = 60_000;
+/** Headers of upstreams that nginx keeps to itself unless proxy_pass_header names them. */
+const hiddenByDefault = [
+  'date',
+  'server',
+  'x-accel-expires',
+  'x-accel-redirect',
+  'x-accel-limit-rate',
+  'x-accel-buffering',
+  'x-accel-charset',
+];
+/** What Steward never passes on. */
+const hiddenAlways = new Set(hiddenByDefault.filter((name) => name.startsWith('x-accel-')));
 
-/** nginx's $proxy_host: what it sends as Host unless the file sets one. */
-function hostSent(target: ProxyTarget, isBlock: boolean): string {
-  if (target.address.startsWith('unix:')) return 'localhost';
-  return isBlock ? target.address : 'upstream';
+/** nginx's $proxy_host: what it sends as Host unless the file sets one; undefined when each request has its own. */
+function proxyHost({ address, scheme, isText }: ProxyTarget): string | undefined {
+  if (isText) return undefined;
+  if (address.startsWith('unix:')) return 'localhost';
+  return address.replace(scheme === 'https' ? /:443$/ : /:80$/, '');
 }
 
-function setUpstream(route: RouteSource, location: LocationLevel, target: Given<ProxyTarget>, scene: Scene): boolean {
-  const { address, scheme, path } = target.value;
-  const block = scene.upstreams.find(({ name }) => name.value.toLowerCase() === address.toLowerCase());
+function fixedNames(target: ProxyTarget): Readonly<Record<string, string>> {
+  const host = proxyHost(target);
+  if (host === undefined) return {};
+  const byDefault = target.scheme === 'https' ? '443' : '80';
+  const port = target.address.startsWith('unix:') ? '' : (/:(\d+)$/.exec(target.address)?.[1] ?? byDefault);
+  return { proxy_host: host, proxy_port: port };
+}
+
+/** Variables whose value begins with a /, so that the address ends where they stand. */
+const startsPath =
+  /[/?]|\$(?:request_uri|uri|document_uri|is_args|args|query_string)\b|\$\{(?:request_uri|uri|document_uri|is_args|args|query_string)\}/;
+
+/** A proxy_pass with variables: address and path apart when the text tells where one ends, else whole. */
+function setTextTarget(route: RouteSource, target: Given<ProxyTarget>, scene: Scene): void {
+  const text = resolveText(scene, target.value.url, { at: target.at, where: 'proxy_pass', decides: true });
+  const [, scheme, rest] = /^(https?):\/\/([\s\S]+)$/i.exec(text) ?? [];
+  if (scheme === undefined || rest === undefined || rest.startsWith('unix:')) {
+    scene.draft.set(route, 'upstream', given(text, target));
+    return;
+  }
+  const end = rest.search(startsPath);
+  const [address, path] = end < 0 ? [rest, ''] : [rest.slice(0, end), rest.slice(end)];
+  const plain = /\$/.test(address) ? undefined : (blockName(scene, address) ?? serverAddress(address, scheme === 'https' ? 443 : 80));
+  scene.draft.set(route, 'upstream', given(plain ?? address, target));
+  if (/^https$/i.test(scheme)) scene.draft.set(route, 'upstreamScheme', given('https', target));
+  if (path !== '') scene.draft.set(route, 'upstreamUri', given(path.startsWith('?') ? `/${path}` : path, target));
+}
+
+const blockName = (scene: Scene, address: string): string | undefined =>
+  scene.upstreams.find(({ name }) => name.value.toLowerCase() === address.toLowerCase())?.name.value;
+
+function setUpstream(route: RouteSource, target: Given<ProxyTarget>, scene: Scene): void {
+  const { address, scheme, path, isText } = target.value;
+  if (isText) {
+    setTextTarget(route, target, scene);
+    return;
+  }
+  const block = blockName(scene, address);
   const port = scheme === 'https' ? 443 : 80;
-  scene.draft.set(route, 'upstream', given(block?.name.value ?? serverAddress(address, port) ?? address, target));
+  scene.draft.set(route, 'upstream', given(block ?? serverAddress(address, port) ?? address, target));
   if (block === undefined && /^[\w-]+$/.test(address) && address !== 'localhost') {
     const hint = 'If an upstream of another file is meant, read both files together.';
     scene.warning('config/nginx-value', `proxy_pass: no upstream "${address}" here; it is taken for the name of a host`, target.at, hint);
   }
   if (scheme === 'https') scene.draft.set(route, 'upstreamScheme', given('https', target));
-  if (path !== undefined && path !== location.text) scene.draft.set(route, 'upstreamPath', given(path, target));
-  return block !== undefined;
+  if (path !== undefined) scene.draft.set(route, 'upstreamPath', given(path, target));
 }
 
-/** The value of a request header in the gateway's variables, or undefined when it holds one the gateway does not know. */
-function headerValue(line: HeaderLine, scene: Scene): string | undefined {
-  const { text, unknown } = resolveVariables(line.value, headerVariables, { hostname: scene.around.hostname });
-  if (unknown.length === 0) return text;
-  const message = `proxy_set_header ${line.name}: ${unknown.join(', ')} is not known to Steward; the header is left out`;
-  scene.warning(
-    'config/nginx-variable',
-    message,
-    line.at,
-    `Known are ${[...headerVariables].map((name) => `$${name}`).join(' ')} and $http_NAME.`,
-  );
-  return undefined;
-}
+/** `keep` and `upstream` are words of their own in steward.yaml. */
+const hostText = (text: string): string => (text === '$http_host' ? 'keep' : text === 'keep' || text === 'upstream' ? '$proxy_host' : text);
 
-/** Connection and Upgrade belong to one connection: Steward sets them itself, for websockets too. */
-function isHopByHop(line: HeaderLine, scene: Scene): boolean {
-  if (!/^(connection|upgrade)$/i.test(line.name)) return false;
-  if (line.value !== '') scene.instead('websocket', line.at, websocketHint, `proxy_set_header ${line.name}`);
-  return true;
-}
-
-function setHost(route: RouteSource, line: HeaderLine, byDefault: string, scene: Scene): boolean {
-  const fixed: Readonly<Record<string, string>> = { $http_host: 'keep', $proxy_host: byDefault };
-  const host = fixed[line.value] ?? (/[$]|^$|^(keep|upstream)$/.test(line.value) ? undefined : line.value);
-  if (host !== undefined) scene.draft.set(route, 'upstreamHost', given(host, line));
-  return host !== undefined;
-}
-
-function setRequestHeaders(route: RouteSource, location: LocationLevel, byDefault: string, scene: Scene): void {
-  const headers: Record<string, string> = {};
-  let hasHost = false;
-  for (const line of inheritedLines(location, 'requestHeaders')) {
+function setRequestHeaders(route: RouteSource, level: Level, target: ProxyTarget, scene: Scene): void {
+  const headers: { name: string; value: string }[] = [];
+  const fixed = fixedNames(target);
+  route.upstreamHost = hostText(proxyHost(target) ?? '$proxy_host');
+  for (const line of inheritedLines(level, 'requestHeaders')) {
     if (isHopByHop(line, scene)) continue;
-    if (/^host$/i.test(line.name)) {
-      hasHost = true;
-      if (setHost(route, line, byDefault, scene)) continue;
+    const value = resolveText(scene, line.value, { at: line.at, where: `proxy_set_header ${line.name}`, fixed });
+    if (/^host$/i.test(line.name) && value !== '') {
+      scene.draft.set(route, 'upstreamHost', given(hostText(value), line));
+      continue;
     }
-    const value = headerValue(line, scene);
-    if (value === undefined) continue;
-    const twice = Object.keys(headers).find((name) => name.toLowerCase() === line.name.toLowerCase());
-    if (twice !== undefined) {
-      scene.warning(
-        'config/nginx-duplicate',
-        `proxy_set_header ${line.name} stands twice; the last one is sent`,
-        line.at,
-        'Keep one of them.',
-      );
-      delete headers[twice];
-    }
-    headers[line.name] = value;
-    scene.draft.place(headers, line.name, line.at);
+    const header = { name: line.name, value };
+    scene.draft.place(header, undefined, line.at);
+    headers.push(header);
   }
-  if (!hasHost) route.upstreamHost = byDefault;
-  if (Object.keys(headers).length > 0) route.setHeaders = headers;
+  if (headers.length > 0) route.setHeaders = headers;
   route.forwardedHeaders = 'off';
+  route.requestId = false;
 }
 
 /** nginx's default turns the address of proxy_pass back into the path of the location. */
-function defaultRewrite(location: LocationLevel, target: ProxyTarget): { from: string; to: string } {
+function defaultRewrite(location: LocationLevel, target: ProxyTarget): TextRewrite {
   if (target.path === undefined) return { from: `${target.url}/`, to: '/' };
   return { from: target.url, to: location.text };
 }
 
-function setLocationRewrites(route: RouteSource, location: LocationLevel, target: Given<ProxyTarget>, scene: Scene): void {
-  const said = inheritedLines(location, 'rewrites');
-  const lines: readonly Given<LocationRewrite>[] = said.length === 0 ? [given<LocationRewrite>('default', target)] : said;
+function setLocationRewrites(route: RouteSource, level: Level, location: LocationLevel, target: Given<ProxyTarget>, scene: Scene): void {
+  const said = inheritedLines(level, 'redirects');
+  const lines = said.length === 0 ? [given('default' as const, target)] : said;
   if (lines.some(({ value }) => value === 'off')) return;
-  const rewrites = lines.map(({ value, at }) => {
-    const rewrite = value === 'default' || value === 'off' ? defaultRewrite(location, target.value) : { ...value };
+  const rewrites = lines.flatMap(({ value, at }) => {
+    if (value === 'default' && target.value.isText) return [];
+    const { from, to } = value === 'default' || value === 'off' ? defaultRewrite(location, target.value) : value;
+    const use = { at, where: 'proxy_redirect' };
+    const rewrite = { from: from.startsWith('~') ? from : resolveText(scene, from, use), to: resolveText(scene, to, use) };
     scene.draft.place(rewrite, undefined, at);
-    return rewrite;
+    return [rewrite];
   });
-  route.rewriteLocation = rewrites;
+  if (rewrites.length > 0) route.rewriteLocation = rewrites;
 }
 
-function setTransfer(route: RouteSource, location: LocationLevel, scene: Scene): void {
-  const buffering = inherited(location, 'buffering');
+function setCookieRewrites(route: RouteSource, level: Level, scene: Scene): void {
+  const lines = [inheritedLines(level, 'cookieDomains'), inheritedLines(level, 'cookiePaths')];
+  const rules = lines.flatMap((some) => {
+    if (some.some((line) => 'off' in line)) return [];
+    return some.flatMap((line) => {
+      if ('off' in line) return [];
+      const use = { at: line.at, where: `proxy_cookie_${line.attribute}` };
+      const from = line.from.startsWith('~') ? line.from : resolveText(scene, line.from, use);
+      const rule = { attribute: line.attribute, from, to: resolveText(scene, line.to, use) };
+      scene.draft.place(rule, undefined, line.at);
+      return [rule];
+    });
+  });
+  if (rules.length > 0) route.rewriteCookies = rules;
+}
+
+function setHiddenHeaders(route: RouteSource, level: Level): void {
+  const shown = new Set(inheritedLines(level, 'shownHeaders').map(({ value }) => value));
+  const said = inheritedLines(level, 'hiddenHeaders').map(({ value }) => value);
+  const hidden = [...hiddenByDefault, ...said].filter((name) => !shown.has(name) && !hiddenAlways.has(name));
+  route.hideHeaders = [...new Set(hidden)];
+}
+
+function setTime(route: RouteSource, key: 'connectTimeout' | 'readTimeout' | 'sendTimeout', level: Level, scene: Scene): void {
+  const time = inherited(level, key);
+  if (time === undefined && key === 'connectTimeout') route[key] = formatDuration(nginxConnectMs);
+  else if (time !== undefined && (key === 'connectTimeout' || time.value !== usualMs))
+    scene.draft.set(route, key, given(formatDuration(time.value), time));
+}
+
+function setTransfer(route: RouteSource, level: Level, scene: Scene): void {
+  const buffering = inherited(level, 'buffering');
   if (buffering === undefined) route.buffering = true;
   else scene.draft.set(route, 'buffering', buffering);
-  const connect = inherited(location, 'connectTimeout');
-  if (connect === undefined) route.connectTimeout = formatDuration(nginxConnectMs);
-  else scene.draft.set(route, 'connectTimeout', given(formatDuration(connect.value), connect));
-  const read = inherited(location, 'readTimeout');
-  if (read !== undefined && read.value !== readMs) scene.draft.set(route, 'readTimeout', given(formatDuration(read.value), read));
+  for (const key of ['connectTimeout', 'readTimeout', 'sendTimeout'] as const) setTime(route, key, level, scene);
+  if (inherited(level, 'interceptErrors')?.value === true) route.interceptErrors = true;
+  if (inherited(level, 'passHeaders')?.value === false) route.passHeaders = false;
+  if (inherited(level, 'passBody')?.value === false) route.passBody = false;
+  scene.draft.set(route, 'upstreamMethod', inherited(level, 'method'));
 }
 
-/** Fills `route` with everything that proxy_pass and its companions say for `location`. */
-export function setProxy(route: RouteSource, location: LocationLevel, target: Given<ProxyTarget>, scene: Scene): void {
-  const isBlock = setUpstream(route, location, target, scene);
-  setRequestHeaders(route, location, hostSent(target.value, isBlock), scene);
-  setLocationRewrites(route, location, target, scene);
-  setTransfer(route, location, scene);
+function setRetry(route: RouteSource, level: Level, scene: Scene): void {
+  const on = inherited(level, 'retryOn');
+  const tries = inherited(level, 'retryTries');
+  const timeout = inherited(level, 'retryTimeout');
+  if (on?.value.length === 0) scene.draft.set(route, 'retry', given(false, on));
+  else if (on !== undefined || tries !== undefined || timeout !== undefined) {
+    route.retry = {
+      ...(on === undefined ? {} : { on: [...on.value] }),
+      ...(tries === undefined ? {} : { tries: tries.value }),
+      ...(timeout === undefined ? {} : { timeout: formatDuration(timeout.value) }),
+    };
+    scene.draft.place(route.retry, undefined, (on ?? tries ?? timeout ?? level).at);
+  }
+}
+
+function setVerify(route: RouteSource, level: Level, scheme: 'http' | 'https', scene: Scene): void {
+  const verify = inherited(level, 'verify');
+  if (scheme !== 'https' || verify?.value !== true) return;
+  const ca = inherited(level, 'verifyCa');
+  const name = inherited(level, 'verifyName');
+  if (ca === undefined) {
+    const hint = 'Name the file of the authorities with proxy_ssl_trusted_certificate.';
+    scene.error('config/nginx-value', 'proxy_ssl_verify has no proxy_ssl_trusted_certificate', verify.at, hint);
+    return;
+  }
+  const named = name === undefined ? {} : { name: resolveText(scene, name.value, { at: name.at, where: 'proxy_ssl_name' }) };
+  route.upstreamVerify = { ca: ca.value, ...named };
+  scene.draft.place(route.upstreamVerify, undefined, verify.at);
+}
+
+/** Fills `route` with everything that proxy_pass and its companions say on `level`, inside `location`. */
+export function setProxy(route: RouteSource, level: Level, location: LocationLevel, target: Given<ProxyTarget>, scene: Scene): void {
+  setUpstream(route, target, scene);
+  setVerify(route, level, target.value.scheme, scene);
+  setRequestHeaders(route, level, target.value, scene);
+  setLocationRewrites(route, level, location, target, scene);
+  setCookieRewrites(route, level, scene);
+  setHiddenHeaders(route, level);
+  setTransfer(route, level, scene);
+  setRetry(route, level, scene);
 }

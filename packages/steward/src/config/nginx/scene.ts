@@ -6,66 +6,13 @@
 import type { Draft, Given } from '../draft.ts';
 import type { Surroundings } from '../format.ts';
 import type { Position, Source } from '../problem.ts';
-import type { GatewaySource, ServerSource } from '../sections/site.ts';
+import type { GatewaySource, LimitSource, ServerSource, UpstreamSource } from '../sections/site.ts';
 import type { NginxCode } from './codes.ts';
 import type { Directive, Word } from './parse.ts';
+import type { Settings } from './settings.ts';
 
-export type Context = 'main' | 'http' | 'server' | 'location' | 'upstream';
-
-export interface HeaderLine {
-  readonly name: string;
-  readonly value: string;
-  readonly at: Position;
-}
-
-export interface ProxyTarget {
-  readonly scheme: 'http' | 'https';
-  /** As written behind the scheme: a name, `host:port`, `unix:/path`. */
-  readonly address: string;
-  /** What replaces the matched prefix; undefined keeps the path. */
-  readonly path?: string;
-  /** The whole argument. */
-  readonly url: string;
-}
-
-export type LocationRewrite = 'off' | 'default' | { readonly from: string; readonly to: string };
-
-/** What a `return` or a redirecting `rewrite` answers. */
-export interface Answer {
-  readonly status: number;
-  readonly redirect?: string;
-  readonly text?: string;
-}
-
-export interface AccessRule {
-  readonly verb: 'allow' | 'deny';
-  readonly who: string;
-  readonly at: Position;
-}
-
-/** What one level says itself; `inherited` in inherit.ts adds what the levels around it say. */
-export interface Settings {
-  files?: Given<{ readonly folder: string; readonly mapping: 'root' | 'alias' }>;
-  index?: Given<string[]>;
-  tryFiles?: Given<readonly Word[]>;
-  maxBody?: Given<number>;
-  proxyPass?: Given<ProxyTarget>;
-  /** A handler that Steward has not, such as fastcgi_pass. */
-  foreign?: Given<string>;
-  answer?: Given<Answer>;
-  internal?: Position;
-  requestHeaders: HeaderLine[];
-  answerHeaders: HeaderLine[];
-  rewrites: Given<LocationRewrite>[];
-  access: AccessRule[];
-  buffering?: Given<boolean>;
-  connectTimeout?: Given<number>;
-  readTimeout?: Given<number>;
-  tls?: Given<boolean>;
-  cert?: Given<string>;
-  key?: Given<string>;
-  rejectHandshake?: Given<boolean>;
-}
+/** `server-if` and `if` are the `if` of a server and of a location, which allow different directives. */
+export type Context = 'main' | 'http' | 'server' | 'location' | 'upstream' | 'server-if' | 'if' | 'limit_except';
 
 export interface Level {
   readonly context: Context;
@@ -82,29 +29,57 @@ export interface ListenAddress {
   readonly port: number;
   readonly ssl: boolean;
   readonly isDefault: boolean;
+  readonly proxyProtocol: boolean;
   readonly at: Position;
 }
 
 export interface LocationLevel extends Level {
-  readonly kind: 'prefix' | 'exact' | 'regex';
-  /** The path or the regular expression. */
+  readonly kind: 'prefix' | 'exact' | 'regex' | 'named';
+  /** The path, the regular expression as JavaScript reads it, or the name behind @. */
   readonly text: string;
-  /** As steward.yaml writes it: `/x`, `= /x`, `^~ /x`, `~ x`, `~* x`. */
+  /** As steward.yaml writes it: `/x`, `= /x`, `^~ /x`, `~ x`, `~* x`, `@x`. */
   readonly path: Given<string>;
+  readonly locations: LocationLevel[];
 }
 
 export interface ServerLevel extends Level {
   readonly listens: ListenAddress[];
   readonly names: Given<string>[];
   readonly locations: LocationLevel[];
-  /** Redirects for single hosts: `if ($host = name) { return ...; }`. */
-  readonly hostAnswers: { readonly host: string; readonly answer: Given<Answer> }[];
 }
 
 export interface UpstreamLevel extends Level {
   readonly name: Given<string>;
   readonly servers: Given<string | ServerSource>[];
+  /** Keys of `hash`; the last one counts. */
+  readonly hashKeys: Given<string>[];
+  /** All but its servers. */
+  readonly rules: Partial<UpstreamSource>;
 }
+
+/** A `map` as written; its texts may hold variables that are defined further down. */
+export interface MapBlock {
+  readonly name: string;
+  readonly from: Given<string>;
+  readonly hostnames: boolean;
+  readonly cases: readonly { readonly when: string; readonly to: Given<string>; readonly at: Position }[];
+  readonly byDefault?: Given<string>;
+  readonly at: Position;
+}
+
+export interface LogFormat {
+  readonly text: Given<string>;
+  readonly escape: 'default' | 'json' | 'none';
+}
+
+/** A zone of limit_req_zone (with a rate) or limit_conn_zone. */
+export interface LimitZone extends LimitSource {
+  readonly by: string;
+  readonly at: Position;
+}
+
+/** Times that Steward has once for all sites. */
+export type SharedTime = 'headerTimeout' | 'stallTimeout' | 'idleTimeout';
 
 /** Everything a directive may read or write. */
 export interface Scene {
@@ -112,10 +87,22 @@ export interface Scene {
   readonly around: Surroundings;
   /** Folder that relative paths refer to. */
   readonly folder: string;
+  /** A whole nginx.conf was read, so that nothing is defined elsewhere. */
+  readonly isWhole: boolean;
   readonly sources: Source[];
   readonly gateway: GatewaySource;
+  readonly times: Record<SharedTime, { readonly ms: number; readonly word: Word; readonly directive: string }[]>;
   readonly servers: ServerLevel[];
   readonly upstreams: UpstreamLevel[];
+  readonly maps: MapBlock[];
+  readonly formats: Map<string, LogFormat>;
+  readonly zones: Map<string, LimitZone>;
+  /** Variables that `set`, `map`, regular expressions and auth_request_set give values to. */
+  readonly defined: Set<string>;
+  /** Variables of directives that are not taken over, with the name of the directive. */
+  readonly foreign: Map<string, string>;
+  /** Variables that texts of sites use. */
+  readonly used: Set<string>;
   /** Reads the directives of a block into `level`. */
   walk(block: readonly Directive[], level: Level): void;
   error(code: NginxCode, message: string, at: Position, hint?: string): void;
@@ -145,9 +132,7 @@ export interface Entry {
 }
 
 export const many = Number.POSITIVE_INFINITY;
-
-/** The settings of a level that says nothing yet. */
-export const newSettings = (): Settings => ({ requestHeaders: [], answerHeaders: [], rewrites: [], access: [] });
+export const anywhere: readonly Context[] = ['http', 'server', 'location'];
 
 /** The first argument of a call whose entry asks for at least one. */
 export const firstArg = (call: Call): Word => call.args[0] as Word;
@@ -160,10 +145,7 @@ export function badValue(call: Call, word: Word, wanted: string, hint: string): 
   call.scene.error('config/nginx-value', `${call.directive.name}: "${word.text}" is not ${wanted}`, word.at, hint);
 }
 
-/** `on` or `off` as a boolean; anything else is reported. */
-export function readFlag(call: Call): Given<boolean> | undefined {
-  const word = firstArg(call);
-  if (/^(on|off)$/i.test(word.text)) return given(word.text.toLowerCase() === 'on', word);
-  badValue(call, word, 'on or off', 'Write on or off.');
-  return undefined;
+/** Reports something that is left out; `as` an error when that would open what nginx closes. */
+export function notTaken(call: Call, what: string, at: Position, hint: string | undefined, as: 'error' | 'warning' = 'warning'): void {
+  call.scene[as]('config/nginx-not-taken-over', `${what} is not taken over`, at, hint);
 }

@@ -2,32 +2,40 @@
 
 import type { Given } from '../draft.ts';
 import type { SiteSource, UpstreamSource } from '../sections/site.ts';
-import { formatSize } from '../units.ts';
-import { inherited } from './inherit.ts';
+import { inherited, inheritedLines } from './inherit.ts';
 import { type Placement, placeServers } from './listeners.ts';
 import { routesOf } from './routes.ts';
-import { type Answer, given, type ListenAddress, type Scene, type ServerLevel, type Settings } from './scene.ts';
-
-/** nginx refuses larger bodies unless the file says otherwise. */
-const nginxMaxBody = 1024 ** 2;
+import { given, type ListenAddress, type Scene, type ServerLevel } from './scene.ts';
+import type { Settings } from './settings.ts';
+import { setShared, sharedOf } from './shared.ts';
+import { splitAnswer, stepsOf } from './steps.ts';
+import { resolveText } from './variables.ts';
 
 /** The names of `upstreams:` with their servers, in the order of the file. */
 export function buildUpstreams(scene: Scene): Record<string, UpstreamSource> {
   const upstreams: Record<string, UpstreamSource> = {};
-  for (const { name, servers, at } of scene.upstreams) {
-    const upstream: UpstreamSource = { servers: servers.map(({ value }) => value) };
+  for (const { name, servers, rules, hashKeys, at } of scene.upstreams) {
+    const upstream: UpstreamSource = Object.assign(rules, { servers: servers.map(({ value }) => value) });
+    const key = hashKeys.at(-1);
+    if (key !== undefined && typeof upstream.balance === 'object')
+      upstream.balance = { ...upstream.balance, hash: resolveText(scene, key.value, { at: key.at, where: 'hash' }) };
     Object.defineProperty(upstreams, name.value, { value: upstream, enumerable: true, configurable: true, writable: true });
     scene.draft.place(upstream, undefined, at);
     servers.forEach((server, index) => {
-      scene.draft.place(upstream.servers, index, server.at);
+      scene.draft.place(upstream.servers ?? [], index, server.at);
     });
   }
   return upstreams;
 }
 
-const listenValue = ({ host, port }: ListenAddress): number | string => (host === undefined ? port : `${host}:${port}`);
+type ListenSource = NonNullable<SiteSource['listen']>[number];
 
-function setList(site: Partial<SiteSource>, key: 'hosts' | 'listen', values: readonly Given<string | number>[], scene: Scene): void {
+function listenValue({ host, port, proxyProtocol }: ListenAddress): ListenSource {
+  const to = host === undefined ? port : `${host}:${port}`;
+  return proxyProtocol ? { to, proxyProtocol } : to;
+}
+
+function setList(site: Partial<SiteSource>, key: 'hosts' | 'listen', values: readonly Given<ListenSource>[], scene: Scene): void {
   const list = values.map(({ value }) => value);
   Object.assign(site, { [key]: list });
   values.forEach(({ at }, index) => {
@@ -74,16 +82,38 @@ function setTls(site: Partial<SiteSource>, placement: Placement, scene: Scene): 
   site.tls = tls;
 }
 
+function setClientCertificates(site: Partial<SiteSource>, server: ServerLevel, scene: Scene): void {
+  const mode = inherited(server, 'clientMode');
+  if (mode === undefined || mode.value === 'off') return;
+  const ca = inherited(server, 'clientCa');
+  if (ca === undefined) {
+    const hint = 'Name the file of the authorities with ssl_client_certificate.';
+    scene.error('config/nginx-certificate', 'ssl_verify_client has no ssl_client_certificate', mode.at, hint);
+    return;
+  }
+  const found = { ca: ca.value, mode: mode.value };
+  scene.draft.place(found, 'ca', ca.at);
+  scene.draft.set(site, 'clientCertificates', given(found, mode));
+}
+
+/** nginx believes X-Real-IP unless real_ip_header names another header. */
+function setTrust(site: Partial<SiteSource>, server: ServerLevel, scene: Scene): void {
+  const [first, ...others] = inheritedLines(server, 'trusted');
+  if (first === undefined) return;
+  const header = inherited(server, 'trustHeader')?.value ?? 'X-Real-IP';
+  const recursive = inherited(server, 'trustRecursive')?.value ?? false;
+  scene.draft.set(site, 'trust', given({ from: [first, ...others].map(({ value }) => value), header, recursive }, first));
+}
+
 /** `$server_name`: the first name of the server, when it is a plain one. */
 function serverNameOf(server: ServerLevel): string {
   const name = server.names[0]?.value ?? '';
   return name.startsWith('~') ? '' : name.replace(/^\./, '').toLowerCase();
 }
 
-function setMaxBody(site: Partial<SiteSource>, server: ServerLevel, scene: Scene): void {
-  const maxBody = inherited(server, 'maxBody');
-  if (maxBody === undefined) site.maxBody = formatSize(nginxMaxBody);
-  else scene.draft.set(site, 'maxBody', given(formatSize(maxBody.value), maxBody));
+function setSteps(site: Partial<SiteSource>, server: ServerLevel, scene: Scene): void {
+  const { before } = splitAnswer(server.settings.steps);
+  if (before.length > 0) site.steps = stepsOf(before, scene, () => undefined);
 }
 
 function buildSite(placement: Placement, scene: Scene): SiteSource {
@@ -99,12 +129,22 @@ function buildSite(placement: Placement, scene: Scene): SiteSource {
     listens.map((listen) => given(listenValue(listen), listen)),
     scene,
   );
-  if (tls) setTls(site, placement, scene);
-  setMaxBody(site, server, scene);
+  if (tls) {
+    setTls(site, placement, scene);
+    const least = inherited(server, 'tlsLeast');
+    if (least?.value === 'TLSv1.3') scene.draft.set(site, 'tlsLeast', least);
+    setClientCertificates(site, server, scene);
+  }
+  const shared = sharedOf(server, scene);
+  setShared(site, shared);
+  const maxBody = inherited(server, 'maxBody');
+  if (maxBody !== undefined) scene.draft.place(site, 'maxBody', maxBody.at);
   if (serverName !== '' && serverName !== hosts[0]?.value)
     scene.draft.set(site, 'serverName', given(serverName, server.names[0] ?? server));
-  const routes = routesOf(server, { tls, serverName }, scene);
-  if (routes.length === 0) {
+  setTrust(site, server, scene);
+  setSteps(site, server, scene);
+  const routes = routesOf(server, shared, scene);
+  if (routes.length === 0 && site.steps === undefined) {
     scene.warning(
       'config/nginx-value',
       'this server names neither a folder nor a program; all its requests get 404',
@@ -113,22 +153,6 @@ function buildSite(placement: Placement, scene: Scene): SiteSource {
     );
   }
   return Object.assign(site, { routes });
-}
-
-/** Hosts that an `if ($host = ...)` redirects get a placement of their own, behind the rest, which may answer unknown hosts. */
-function splitRedirected(placement: Placement): readonly Placement[] {
-  const { server, hosts } = placement;
-  const answerOf = (host: string): Given<Answer> | undefined => server.hostAnswers.find((one) => one.host === host)?.answer;
-  const others = hosts.filter(({ value }) => answerOf(value) === undefined);
-  if (others.length === hosts.length) return [placement];
-  const redirected = hosts.filter(({ value }) => answerOf(value) !== undefined);
-  const groups = Map.groupBy(redirected, ({ value }) => JSON.stringify(answerOf(value)?.value));
-  const answering = [...groups.values()].map((group): Placement => {
-    const settings = { ...server.settings, answer: answerOf(group[0]?.value ?? '') };
-    return { ...placement, server: { ...server, settings, locations: [] }, hosts: group, isDefault: false };
-  });
-  const isRestUsed = others.length > 0 || placement.first === server;
-  return [...(isRestUsed ? [{ ...placement, hosts: others }] : []), ...answering];
 }
 
 /** A server that refuses the handshake only keeps unknown hosts away: it has nothing to serve. */
@@ -149,6 +173,5 @@ function isServed({ server, tls, listens }: Placement, scene: Scene): boolean {
 export function buildSites(scene: Scene): SiteSource[] {
   return placeServers(scene)
     .filter((placement) => isServed(placement, scene))
-    .flatMap(splitRedirected)
     .map((placement) => buildSite(placement, scene));
 }

@@ -1,18 +1,24 @@
 /** All directives this reader knows. A new one is one entry in a list under directives/. */
 
 import { nearest } from '../near.ts';
+import { accessEntries } from './directives/access.ts';
 import { answerEntries } from './directives/answers.ts';
 import { blockEntries } from './directives/blocks.ts';
 import { fileEntries } from './directives/files.ts';
 import { gatewayEntries } from './directives/gateway.ts';
 import { listenEntries } from './directives/listen.ts';
+import { mapEntries } from './directives/maps.ts';
 import { proxyEntries } from './directives/proxy.ts';
 import { restEntries } from './directives/rest.ts';
+import { rewriteEntries } from './directives/rewrite.ts';
 import { upstreamEntries } from './directives/upstream.ts';
 import type { Context, Entry } from './scene.ts';
 
 const entries: readonly Entry[] = [
   ...blockEntries,
+  ...rewriteEntries,
+  ...mapEntries,
+  ...accessEntries,
   ...listenEntries,
   ...upstreamEntries,
   ...proxyEntries,

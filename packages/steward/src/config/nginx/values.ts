@@ -1,4 +1,4 @@
-/** Times, sizes, addresses and regular expressions as nginx writes them (https://nginx.org/en/docs/syntax.html). Pure. */
+/** Times, sizes and addresses as nginx writes them (https://nginx.org/en/docs/syntax.html). Pure. */
 
 const second = 1000;
 /** More than anybody waits, and still exact as a number. */
@@ -59,14 +59,4 @@ export function parseHostPort(text: string): HostPort | undefined {
   if (port === undefined) return { host };
   const number = Number(port);
   return number >= 1 && number <= 65535 ? { host, port: number } : undefined;
-}
-
-/** What is wrong with a regular expression, or undefined when Steward can use it. */
-export function regexError(pattern: string): string | undefined {
-  try {
-    new RegExp(pattern);
-    return undefined;
-  } catch (error) {
-    return (error as Error).message.replace(/^Invalid regular expression: /, '');
-  }
 }

@@ -7,7 +7,18 @@ import { type Directive, parse } from './parse.ts';
 import type { Call, Entry, Level, Scene } from './scene.ts';
 import { entriesOf, suggestName } from './table.ts';
 
-const contextNames = { main: 'the top of the file', http: 'http', server: 'server', location: 'location', upstream: 'upstream' } as const;
+const contextNames = {
+  main: 'the top of the file',
+  http: 'http',
+  server: 'server',
+  location: 'location',
+  upstream: 'upstream',
+  'server-if': 'if',
+  if: 'if',
+  limit_except: 'limit_except',
+} as const;
+/** Directives of the rewrite module: an `if` with these alone changes nothing else of its location. */
+const rewriting: ReadonlySet<string> = new Set(['set', 'rewrite', 'return', 'break', 'if']);
 const maxIncludes = 2000;
 const maxDepth = 100;
 
@@ -60,7 +71,10 @@ function readOne(directive: Directive, level: Level, scene: Scene): void {
     const wrong = argumentProblem(entry, directive);
     const twice = isTwice(entry, directive, level, scene);
     if (wrong !== undefined) scene.error('config/nginx-arguments', `${directive.name} ${wrong}`, directive.at);
-    else if (!twice) entry.read(call);
+    else if (!twice) {
+      if (!rewriting.has(directive.name)) level.settings.isMore = true;
+      entry.read(call);
+    }
   }
 }
 

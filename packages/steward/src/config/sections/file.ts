@@ -1,7 +1,10 @@
 /** The whole of a steward.yaml. Every reader of a foreign format answers in this shape, so one path leads on from here. */
 import { type Static, Type } from 'typebox';
+import { routeShape } from './route.ts';
 import { serviceShape } from './service.ts';
-import { gatewayShape, siteShape, upstreamShape } from './site.ts';
+import { acmeShape, gatewayShape, limitShape, siteShape, variableShape } from './site.ts';
+import { stepShape } from './step.ts';
+import { upstreamShape } from './upstream.ts';
 import { closed, size } from './vocabulary.ts';
 
 const secretShape = closed(
@@ -12,7 +15,10 @@ const secretShape = closed(
   'Where a secret is read from: exactly one of file, env. Its value is never printed.',
 );
 
-export const fileShape = closed(
+/** Shapes that hold themselves, for `$ref`. */
+export const definitions = { route: routeShape, step: stepShape } as const;
+
+export const fileShape = Type.Object(
   {
     $schema: Type.Optional(Type.String({ description: 'for editors' })),
     name: Type.Optional(Type.String({ description: 'Name of this system in messages.' })),
@@ -49,8 +55,13 @@ export const fileShape = closed(
     upstreams: Type.Optional(Type.Record(Type.String(), upstreamShape, { description: 'Servers Steward does not run itself, by name.' })),
     sites: Type.Optional(Type.Array(siteShape, { description: 'What is served under which host names.' })),
     gateway: Type.Optional(gatewayShape),
+    variables: Type.Optional(
+      Type.Record(Type.String(), variableShape, { description: 'Variables for texts of sites, by name without $.' }),
+    ),
+    limits: Type.Optional(Type.Record(Type.String(), limitShape, { description: 'Counters that several routes share, by name.' })),
+    acme: Type.Optional(acmeShape),
   },
-  "Steward's configuration.",
+  { additionalProperties: false, description: "Steward's configuration.", $defs: definitions },
 );
 
 /** A file as written: a steward.yaml, or what a foreign file amounts to. */

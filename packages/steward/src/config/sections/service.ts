@@ -22,7 +22,7 @@ const readyShape = closed(
     timeout: Type.Optional(duration('give up, stop the instance and try again after this long', '60s')),
     every: Type.Optional(duration('pause between two looks', '100ms, doubling up to 1s')),
   },
-  'How Steward knows that an instance can serve: exactly one of tcp, http, unix, log, notify. Default: its socket or port when it has one, else upAfter.',
+  'How Steward knows that an instance can serve: exactly one of tcp, http, unix, log, notify. Default: its socket or port when it has one of its own, else upAfter.',
 );
 
 const backoffShape = closed(
@@ -70,6 +70,32 @@ const outputShape = closed(
   'Where the lines go.',
 );
 
+const listenShape = Type.Union(
+  [
+    Type.Literal('shared'),
+    closed(
+      {
+        kind: Type.Literal('shared', { description: 'the only kind there is' }),
+        host: Type.Optional(
+          Type.String({ description: 'IP address to listen on, for a service with a port. Default: every address, IPv6 and IPv4.' }),
+        ),
+        backlog: Type.Optional(
+          Type.Integer({
+            minimum: 1,
+            maximum: 65535,
+            description: 'Connections that may wait to be accepted; Linux caps it by net.core.somaxconn. Default: 4096.',
+          }),
+        ),
+      },
+      'The same with its settings.',
+    ),
+  ],
+  {
+    description:
+      '`shared`: Steward listens on `port` or `socket` itself, and gives each instance the socket as descriptor 3 (LISTEN_FDS, as systemd does). Connections wait while instances restart. Default: each instance listens itself.',
+  },
+);
+
 export const serviceShape = closed(
   {
     run: Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })], {
@@ -114,13 +140,18 @@ export const serviceShape = closed(
       }),
     ),
     port: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 65535, description: 'TCP port of the first instance, `{{port}}`; the others count up from it.' }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 65535,
+        description: 'TCP port of the first instance, `{{port}}`; the others count up from it, or share it with `listen: shared`.',
+      }),
     ),
     socket: Type.Optional(
       Type.Union([Type.Boolean(), Type.String()], {
         description: 'true: Steward gives each instance a unix socket path, `{{socket}}`; a text is the path.',
       }),
     ),
+    listen: Type.Optional(listenShape),
     autostart: Type.Optional(Type.Boolean({ description: 'Start with Steward. Default: true.' })),
     restart: Type.Optional(
       words(['always', 'on-failure', 'never'], 'Start again after an exit; on-failure: only after an unexpected one. Default: always.'),

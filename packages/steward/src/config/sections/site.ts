@@ -1,90 +1,12 @@
-/** The `sites:`, `upstreams:` and `gateway:` sections: host names, what answers under them, and who serves them. */
+/** The `sites:`, `gateway:`, `variables:`, `limits:` and `acme:` sections: host names, what answers under them, and who serves them. */
 import { type Static, Type } from 'typebox';
-import { closed, duration, size, words } from './vocabulary.ts';
-
-const serverShape = closed(
-  {
-    to: Type.String({ description: 'host:port or unix:/path/to.sock' }),
-    weight: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535, description: 'Share of the requests. Default: 1.' })),
-    maxFails: Type.Optional(
-      Type.Integer({ minimum: 0, description: 'Failures within failTimeout that take it out for failTimeout; 0 never does. Default: 1.' }),
-    ),
-    failTimeout: Type.Optional(duration('both the window and the time out; 0 never takes it out', '10s')),
-    backup: Type.Optional(Type.Boolean({ description: 'Used only when all others are out. Default: false.' })),
-    down: Type.Optional(Type.Boolean({ description: 'Never used. Default: false.' })),
-  },
-  'One server of an upstream.',
-);
-
-export const upstreamShape = closed(
-  {
-    servers: Type.Array(Type.Union([Type.String(), serverShape]), { minItems: 1, description: 'Addresses, tried round robin.' }),
-  },
-  'Servers that Steward does not run itself, under one name.',
-);
-
-const headersShape = (description: string) => Type.Record(Type.String(), Type.String(), { description });
-
-export const routeShape = closed(
-  {
-    path: Type.Optional(
-      Type.String({
-        description:
-          'What it answers: `/prefix` (longest wins), `= /exact`, `^~ /prefix` (before regular expressions), `~ regex`, `~* regex` (any case). Default: /.',
-      }),
-    ),
-    service: Type.Optional(Type.String({ description: 'Hand requests to the ready instances of this service.' })),
-    upstream: Type.Optional(
-      Type.String({ description: 'Hand requests to an entry of `upstreams:`, or to one address (host:port, unix:/path).' }),
-    ),
-    upstreamScheme: Type.Optional(words(['http', 'https'], 'Protocol spoken to the upstream. Default: http.')),
-    upstreamPath: Type.Optional(
-      Type.String({
-        description: "Replaces the matched prefix of the path (nginx's proxy_pass with a URI part). Default: the path is kept.",
-      }),
-    ),
-    setHeaders: Type.Optional(
-      headersShape(
-        'Request headers for the upstream; values may use $host $http_host $remote_addr $proxy_add_x_forwarded_for $scheme $server_port $server_name $request_uri $uri $args $request_method $proxy_host $http_NAME; an empty value removes the header.',
-      ),
-    ),
-    forwardedHeaders: Type.Optional(
-      words(
-        ['set', 'append', 'off'],
-        "`set`: X-Forwarded-For, -Proto, -Host and X-Real-IP are set and what the client sent is dropped; `append`: the client's X-Forwarded-For is kept in front; `off`: none is added. Default: set.",
-      ),
-    ),
-    upstreamHost: Type.Optional(
-      Type.String({ description: 'Host header sent to the upstream: keep, upstream, or a text. Default: keep.' }),
-    ),
-    rewriteLocation: Type.Optional(
-      Type.Array(closed({ from: Type.String(), to: Type.String() }, 'A prefix of the Location header and what replaces it.'), {
-        description: 'Rewrites redirects of the upstream. Default: none.',
-      }),
-    ),
-    buffering: Type.Optional(Type.Boolean({ description: 'Read the answer ahead of a slow client, up to 64 KB. Default: false.' })),
-    connectTimeout: Type.Optional(duration('to connect to the upstream', '5s')),
-    readTimeout: Type.Optional(duration('silence from the upstream before 504; also for websockets', '60s')),
-    files: Type.Optional(Type.String({ description: 'Serve files below this folder; the matched prefix is taken off the path.' })),
-    root: Type.Optional(Type.String({ description: "Serve files below this folder; the whole path is appended (nginx's root)." })),
-    index: Type.Optional(Type.Array(Type.String(), { description: 'Files tried for a folder. Default: [index.html].' })),
-    fallback: Type.Optional(Type.String({ description: 'File sent when none matches, such as /index.html for a single-page app.' })),
-    addHeaders: Type.Optional(headersShape('Headers added to the answer.')),
-    redirect: Type.Optional(
-      Type.String({ description: 'Answer with a redirect to this address; may use $host, $request_uri, $uri, $args.' }),
-    ),
-    status: Type.Optional(
-      Type.Integer({ minimum: 100, maximum: 599, description: 'Status of `redirect` (default 302) or `respond` (default 200).' }),
-    ),
-    respond: Type.Optional(Type.String({ description: 'Answer with this text.' })),
-    maxBody: Type.Optional(size('largest request body, streamed and never held in memory; 0 sets no limit', "the site's")),
-  },
-  'What answers a path: exactly one of service, upstream, files, root, redirect, respond.',
-);
+import { sharedByRoutes } from './route.ts';
+import type { RouteSource, StepSource } from './step.ts';
+import { closed, duration, listOf, size, words } from './vocabulary.ts';
 
 const tlsShape = Type.Union(
   [
-    Type.Literal('internal'),
+    Type.Enum(['internal', 'acme'] as const),
     closed(
       {
         cert: Type.String({ description: 'certificate file (PEM)' }),
@@ -94,18 +16,93 @@ const tlsShape = Type.Union(
       'Your own certificate files.',
     ),
   ],
-  { description: 'HTTPS: `internal` uses a local authority made once (`steward ca` prints it), or your own files.' },
+  {
+    description:
+      'HTTPS: `internal` uses a local authority made once (`steward ca` prints it), `acme` fetches certificates and renews them (see `acme:`), or your own files.',
+  },
 );
 
-const listenShape = Type.Union([Type.Integer({ minimum: 1, maximum: 65535 }), Type.String()], {
-  description: 'port, address:port or [v6]:port',
-});
+const listenShape = Type.Union(
+  [
+    Type.Integer({ minimum: 1, maximum: 65535 }),
+    Type.String(),
+    closed(
+      {
+        to: Type.Union([Type.Integer({ minimum: 1, maximum: 65535 }), Type.String()], { description: 'port, address:port or [v6]:port' }),
+        proxyProtocol: Type.Optional(
+          Type.Boolean({ description: 'Connections begin with a PROXY protocol header, which a trusted proxy sends. Default: false.' }),
+        ),
+      },
+      'An address.',
+    ),
+  ],
+  { description: 'port, address:port or [v6]:port' },
+);
+
+const addresses = (description: string) => Type.Array(Type.String(), { description });
+
+const trustShape = Type.Union(
+  [
+    addresses('addresses or ranges, such as 10.0.0.0/8'),
+    closed(
+      {
+        from: addresses('addresses or ranges, such as 10.0.0.0/8; unix: for sockets'),
+        header: Type.Optional(Type.String({ description: 'Header that names the client, or proxy-protocol. Default: X-Forwarded-For.' })),
+        recursive: Type.Optional(Type.Boolean({ description: 'Skip trusted addresses in the header, from the right. Default: true.' })),
+      },
+      'Whom to believe, and what.',
+    ),
+  ],
+  {
+    description:
+      "Proxies in front whose word about the client is believed: its address, and with X-Forwarded-Proto and -Host what it asked for. Default: nobody's.",
+  },
+);
+
+const maintenanceShape = Type.Union(
+  [
+    Type.Boolean(),
+    closed(
+      {
+        page: Type.Optional(Type.String({ description: 'HTML file to send. Default: a built-in page.' })),
+        allow: Type.Optional(addresses('Addresses or ranges that still get through. Default: none.')),
+        retryAfter: Type.Optional(duration('what clients are told to wait', '5m')),
+      },
+      'How.',
+    ),
+  ],
+  { description: 'Answer everything with 503 and a page. Default: false.' },
+);
+
+const clientCertificatesShape = closed(
+  {
+    ca: Type.String({ description: 'PEM file of the authorities that sign them' }),
+    mode: Type.Optional(words(['require', 'optional'], '`require`: clients without one get 400. Default: require.')),
+  },
+  'Certificates of clients (mTLS). Every site on the same port then asks for one.',
+);
+
+const hstsShape = Type.Union(
+  [
+    Type.Boolean(),
+    closed(
+      {
+        maxAge: Type.Optional(duration('browsers use HTTPS only', '365d')),
+        subdomains: Type.Optional(Type.Boolean({ description: 'For all names below too. Default: false.' })),
+        preload: Type.Optional(Type.Boolean({ description: "Ask for a place in browsers' lists. Default: false." })),
+      },
+      'How.',
+    ),
+  ],
+  { description: 'Strict-Transport-Security on every answer over HTTPS. Default: false.' },
+);
 
 export const siteShape = closed(
   {
     hosts: Type.Optional(
       Type.Array(Type.String(), {
-        description: 'Host names: exact, `*.example.com`, `example.*` or `~regex`. Default: any host nothing else answers.',
+        description:
+          'Host names: exact, `*.example.com` ($host_label is what stands for *), `example.*` or `~regex`. Default: any host nothing else answers.',
       }),
     ),
     default: Type.Optional(
@@ -113,18 +110,25 @@ export const siteShape = closed(
     ),
     listen: Type.Optional(Type.Array(listenShape, { minItems: 1, description: 'Where it is served. Default: [443] with tls, else [80].' })),
     tls: Type.Optional(tlsShape),
+    tlsLeast: Type.Optional(words(['TLSv1.2', 'TLSv1.3'], 'Oldest version of TLS. Default: TLSv1.2.')),
+    clientCertificates: Type.Optional(clientCertificatesShape),
+    hsts: Type.Optional(hstsShape),
     redirectFrom: Type.Optional(
       Type.Array(listenShape, {
         description:
           'Plain HTTP ports that redirect to the first `listen` with 308. Default: [80] when tls is set and listen is not, else none.',
       }),
     ),
-    routes: Type.Array(routeShape, { description: 'What answers which path.' }),
+    trust: Type.Optional(trustShape),
+    maintenance: Type.Optional(maintenanceShape),
+    steps: Type.Optional(listOf<StepSource>('step', 'Taken before a route is looked for, in turn.')),
+    routes: listOf<RouteSource>('route', 'What answers which path.'),
     root: Type.Optional(Type.String({ description: 'Folder whose files answer what no route does.' })),
-    maxBody: Type.Optional(size('largest request body; 0 sets no limit', '100MB')),
     serverName: Type.Optional(Type.String({ description: 'What $server_name stands for. Default: the first host.' })),
+    ...sharedByRoutes,
+    maxBody: Type.Optional(size('largest request body; 0 sets no limit', '100MB')),
   },
-  'Host names and what answers under them.',
+  'Host names and what answers under them. What is said here of headers, errors, limits, access and logs holds for all its routes that say nothing of it.',
 );
 
 export const gatewayShape = closed(
@@ -141,13 +145,52 @@ export const gatewayShape = closed(
       duration('silence of a client that owes more of its body (then 408), or takes nothing of its answer, before it is cut off', '60s'),
     ),
     idleTimeout: Type.Optional(duration('an idle keep-alive connection is closed', '75s')),
+    maxHeaders: Type.Optional(size('request line and headers together; more gets 431', '16KB')),
+    http2: Type.Optional(Type.Boolean({ description: 'HTTP/2 on ports with TLS. Default: true.' })),
     accessLog: Type.Optional(Type.Boolean({ description: 'One line per request in `steward logs gateway`. Default: true.' })),
   },
   'The processes that serve all sites.',
 );
 
+export const variableShape = closed(
+  {
+    from: Type.String({ description: 'text with variables that is looked up' }),
+    cases: Type.Record(Type.String(), Type.String(), {
+      description: 'What it may be (exact in any letter case, `~regex`, `~*regex` in any case) and the value then, with variables.',
+    }),
+    default: Type.Optional(Type.String({ description: 'Value when no case fits. Default: empty.' })),
+    hostnames: Type.Optional(Type.Boolean({ description: '`*.example.com` and `example.*` are cases too. Default: false.' })),
+  },
+  "A variable made from others (nginx's map).",
+);
+
+export const limitShape = closed(
+  {
+    by: Type.Optional(Type.String({ description: 'Text with variables; requests are counted by it. Default: $remote_addr.' })),
+    rate: Type.Optional(
+      Type.String({
+        pattern: '^\\d+(\\.\\d+)?\\s*(r?/[sm])$',
+        description: 'Requests, such as 10/s or 300/m. Default: it counts requests under way.',
+      }),
+    ),
+  },
+  'What requests are counted by, over all workers.',
+);
+
+export const acmeShape = closed(
+  {
+    email: Type.Optional(Type.String({ description: 'where the authority writes to' })),
+    directory: Type.Optional(Type.String({ description: "URL of the authority's directory. Default: Let's Encrypt." })),
+    directoryCa: Type.Optional(Type.String({ description: "PEM file to trust for the directory. Default: the system's authorities." })),
+    renewBefore: Type.Optional(duration('renew this long before the end', 'a third of its life')),
+  },
+  'The authority for sites with `tls: acme`. Using it means agreeing to its terms.',
+);
+
 export type SiteSource = Static<typeof siteShape>;
-export type RouteSource = Static<typeof routeShape>;
-export type UpstreamSource = Static<typeof upstreamShape>;
-export type ServerSource = Static<typeof serverShape>;
 export type GatewaySource = Static<typeof gatewayShape>;
+export type VariableSource = Static<typeof variableShape>;
+export type LimitSource = Static<typeof limitShape>;
+export type AcmeSource = Static<typeof acmeShape>;
+export type { RouteSource } from './step.ts';
+export type { ServerSource, UpstreamSource } from './upstream.ts';

@@ -23,3 +23,9 @@ export const size = (description: string, byDefault: string): TUnsafe<string | n
 /** One of a list of words. */
 export const words = <const T extends readonly string[]>(list: T, description: string): TUnsafe<T[number]> =>
   Type.Unsafe<T[number]>({ enum: [...list], description });
+
+/** A shape that stands under `$defs` of the file's shape: how shapes hold themselves. */
+export const refersTo = <T>(name: string, description: string): TUnsafe<T> => Type.Unsafe<T>({ $ref: `#/$defs/${name}`, description });
+
+export const listOf = <T>(name: string, description: string): TUnsafe<T[]> =>
+  Type.Unsafe<T[]>({ type: 'array', items: { $ref: `#/$defs/${name}` }, description });

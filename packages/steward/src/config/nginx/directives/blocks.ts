@@ -1,27 +1,18 @@
-/** http, server, location, upstream and the `if` that redirects a host: the blocks that sites are made of. */
+/** http, server, location, upstream, limit_except: the blocks that sites are made of. */
 
-import type { Directive } from '../parse.ts';
-import {
-  type Call,
-  type Entry,
-  given,
-  type Level,
-  type LocationLevel,
-  many,
-  newSettings,
-  type ServerLevel,
-  type UpstreamLevel,
-} from '../scene.ts';
-import { regexError } from '../values.ts';
-import { readReturn } from './answers.ts';
+import { takeRegex } from '../arguments.ts';
+import type { Directive, Word } from '../parse.ts';
+import { type Call, type Entry, given, type Level, type LocationLevel, many, type ServerLevel, type UpstreamLevel } from '../scene.ts';
+import { newSettings } from '../settings.ts';
 
-const newLevel = <C extends Level['context']>(context: C, call: Call, parent: Level | undefined) =>
+/** A level with nothing in it yet. */
+export const newLevel = <C extends Level['context']>(context: C, call: Call, parent: Level | undefined) =>
   ({ context, parent, at: call.directive.at, settings: newSettings(), seen: new Map() }) as const;
 
-const bodyOf = (call: Call): readonly Directive[] => call.directive.block ?? [];
+export const bodyOf = (call: Call): readonly Directive[] => call.directive.block ?? [];
 
 function readServer(call: Call): void {
-  const server: ServerLevel = { ...newLevel('server', call, call.level), listens: [], names: [], locations: [], hostAnswers: [] };
+  const server: ServerLevel = { ...newLevel('server', call, call.level), listens: [], names: [], locations: [] };
   call.scene.servers.push(server);
   call.scene.walk(bodyOf(call), server);
 }
@@ -38,7 +29,13 @@ function readUpstream(call: Call): void {
       'Give one of them another name.',
     );
   }
-  const upstream: UpstreamLevel = { ...newLevel('upstream', call, undefined), name: given(name, { at }), servers: [] };
+  const upstream: UpstreamLevel = {
+    ...newLevel('upstream', call, undefined),
+    name: given(name, { at }),
+    servers: [],
+    hashKeys: [],
+    rules: {},
+  };
   call.scene.walk(bodyOf(call), upstream);
   if (upstream.servers.length === 0 && !upstream.seen.has('server')) {
     call.scene.error('config/nginx-value', `upstream "${name}" has no server`, at, 'Add lines such as server 127.0.0.1:8080;');
@@ -46,9 +43,15 @@ function readUpstream(call: Call): void {
   if (earlier === undefined && upstream.servers.length > 0) call.scene.upstreams.push(upstream);
 }
 
+interface LocationWords {
+  readonly modifier: string;
+  readonly text: string;
+  readonly at: Word['at'];
+}
+
 /** `= /x`, `=/x`, `~* \.png$` and the like, taken apart: the modifier may stand alone or touch the path. */
-function splitLocation(call: Call): { modifier: string; text: string; at: Call['directive']['at'] } | undefined {
-  const [first, second] = call.args as [Call['args'][number], Call['args'][number]?];
+function splitLocation(call: Call): LocationWords | undefined {
+  const [first, second] = call.args as [Word, Word?];
   if (second !== undefined) {
     if (['=', '~', '~*', '^~'].includes(first.text)) return { modifier: first.text, text: second.text, at: second.at };
     call.scene.error(
@@ -63,78 +66,74 @@ function splitLocation(call: Call): { modifier: string; text: string; at: Call['
   return { modifier, text, at: first.at };
 }
 
-const locationKinds: Readonly<Record<string, LocationLevel['kind']>> = { '=': 'exact', '~': 'regex', '~*': 'regex' };
+const isDuplicate = (one: LocationLevel, other: LocationLevel): boolean =>
+  one.kind !== 'regex' && one.kind === other.kind && one.text === other.text;
 
-function isDuplicate(one: LocationLevel, other: LocationLevel): boolean {
-  return one.kind !== 'regex' && one.kind === other.kind && one.text === other.text;
+/** Why nginx does not allow a location of this kind inside `outer`, or undefined. */
+function nestingMistake(kind: LocationLevel['kind'], text: string, outer: LocationLevel): string | undefined {
+  if (outer.kind === 'exact') return `it stands inside "${outer.path.value}", which is one exact path`;
+  if (outer.kind === 'named') return `it stands inside the named location "${outer.path.value}"`;
+  if (kind === 'named') return 'a named location can only stand in server';
+  return kind !== 'regex' && !text.startsWith(outer.text) ? `it is outside "${outer.path.value}", in which it stands` : undefined;
 }
 
-function readLocation(call: Call<ServerLevel>): void {
+type Kind = { readonly kind: LocationLevel['kind']; readonly text: string; readonly shown: string };
+
+/** What a location matches, or undefined when it cannot be read. */
+function kindOf(call: Call, { modifier, text, at }: LocationWords): Kind | undefined {
+  const { scene } = call;
+  if (modifier === '' && text.startsWith('@')) return { kind: 'named', text: text.slice(1), shown: text };
+  if (modifier === '~' || modifier === '~*') {
+    const mistake = takeRegex(scene, text);
+    if (mistake === undefined) return { kind: 'regex', text, shown: `${modifier} ${text}` };
+    const message = `location: "${text}" is not a regular expression Steward can read: ${mistake}`;
+    scene.error('config/nginx-value', message, at, 'Write it as JavaScript reads it too.');
+    return undefined;
+  }
+  if (text.startsWith('/')) return { kind: modifier === '=' ? 'exact' : 'prefix', text, shown: `${modifier} ${text}`.trim() };
+  scene.warning('config/nginx-never-used', `location "${text}" answers nothing: every path starts with /`, at, `Write /${text}.`);
+  return undefined;
+}
+
+function readLocation(call: Call<ServerLevel | LocationLevel>): void {
   const split = splitLocation(call);
-  if (split === undefined) return;
-  const { modifier, text, at } = split;
+  const kind = split && kindOf(call, split);
+  if (split === undefined || kind === undefined) return;
   const { scene, level } = call;
-  if (modifier === '' && text.startsWith('@')) {
-    scene.warning(
-      'config/nginx-not-taken-over',
-      `location ${text}: named locations are not taken over yet`,
-      at,
-      'Write its content into a location with a path.',
-    );
+  const { at } = split;
+  const mistake = 'kind' in level ? nestingMistake(kind.kind, kind.text, level) : undefined;
+  if (mistake !== undefined) {
+    scene.error('config/nginx-value', `location "${kind.shown}" cannot be: ${mistake}`, at, 'Move it out, into the server.');
     return;
   }
-  const kind = locationKinds[modifier] ?? 'prefix';
-  if (kind !== 'regex' && !text.startsWith('/')) {
-    scene.warning('config/nginx-never-used', `location "${text}" answers nothing: every path starts with /`, at, `Write /${text}.`);
-    return;
-  }
-  const broken = kind === 'regex' ? regexError(text) : undefined;
-  if (broken !== undefined) {
-    scene.error(
-      'config/nginx-value',
-      `location: "${text}" is not a regular expression Steward can read: ${broken}`,
-      at,
-      'Write it as JavaScript reads it too.',
-    );
-    return;
-  }
-  const path = given(modifier === '' ? text : `${modifier} ${text}`, { at });
-  const location: LocationLevel = { ...newLevel('location', call, level), kind, text, path };
+  const location: LocationLevel = {
+    ...newLevel('location', call, level),
+    kind: kind.kind,
+    text: kind.text,
+    path: given(kind.shown, { at }),
+    locations: [],
+  };
   scene.walk(bodyOf(call), location);
   const earlier = level.locations.find((other) => isDuplicate(other, location));
   if (earlier === undefined) level.locations.push(location);
-  else
-    scene.error(
-      'config/nginx-duplicate',
-      `location "${path.value}" stands twice, first on line ${earlier.path.at.line}`,
-      at,
-      'Put both into one block.',
-    );
+  else {
+    const message = `location "${location.path.value}" stands twice, first on line ${earlier.path.at.line}`;
+    scene.error('config/nginx-duplicate', message, at, 'Put both into one block.');
+  }
 }
 
-function readNested(call: Call): void {
-  const text = call.args.map((word) => word.text).join(' ');
-  const hint = 'Move it out, beside the location it stands in, and repeat there what it inherits.';
-  call.scene.error(
-    'config/nginx-not-taken-over',
-    `location ${text}: a location inside a location is not taken over yet`,
-    call.directive.at,
-    hint,
-  );
-}
+const methods = /^(GET|HEAD|POST|PUT|DELETE|MKCOL|COPY|MOVE|OPTIONS|PROPFIND|PROPPATCH|LOCK|UNLOCK|PATCH)$/i;
 
-/** certbot's `if ($host = name) { return 301 https://$host$request_uri; }`; any other condition is left out aloud. */
-function readIf(call: Call): void {
-  const words = call.args.map((word) => word.text).join(' ');
-  const [, host] = /^\( ?\$host = "?([^\s"()$]+)"? ?\)$/.exec(words) ?? [];
-  const [only, ...more] = bodyOf(call);
-  if (host !== undefined && call.level.context === 'server' && only?.name === 'return' && more.length === 0 && only.args.length > 0) {
-    const answer = readReturn({ ...call, directive: only, args: only.args });
-    if (answer !== undefined) (call.level as ServerLevel).hostAnswers.push({ host: host.toLowerCase(), answer });
+function readExcept(call: Call): void {
+  const wrong = call.args.find((word) => !methods.test(word.text));
+  if (wrong !== undefined) {
+    call.scene.error('config/nginx-value', `limit_except: "${wrong.text}" is not a method`, wrong.at, 'Write methods such as GET POST.');
     return;
   }
-  const hint = 'Steward has no conditions: use a site for a host, a route for a path.';
-  call.scene.warning('config/nginx-not-taken-over', `"if ${words}" is not taken over`, call.directive.at, hint);
+  const level = newLevel('limit_except', call, call.level);
+  call.scene.walk(bodyOf(call), level);
+  const given = call.args.map((word) => word.text.toUpperCase());
+  call.level.settings.except = { methods: given, level, at: call.directive.at };
 }
 
 export const blockEntries: readonly Entry[] = [
@@ -148,7 +147,12 @@ export const blockEntries: readonly Entry[] = [
   },
   { name: 'server', contexts: ['http'], args: [0, 0], block: true, read: readServer },
   { name: 'upstream', contexts: ['http'], args: [1, 1], block: true, read: readUpstream },
-  { name: 'location', contexts: ['server'], args: [1, 2], block: true, read: (call) => readLocation(call as Call<ServerLevel>) },
-  { name: 'location', contexts: ['location'], args: [1, 2], block: true, read: readNested },
-  { name: 'if', contexts: ['server', 'location'], args: [1, many], block: true, read: readIf },
+  {
+    name: 'location',
+    contexts: ['server', 'location'],
+    args: [1, 2],
+    block: true,
+    read: (call) => readLocation(call as Call<ServerLevel | LocationLevel>),
+  },
+  { name: 'limit_except', contexts: ['location'], args: [1, many], block: true, once: true, read: readExcept },
 ];

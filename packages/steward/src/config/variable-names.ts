@@ -1,0 +1,91 @@
+/**
+ * The variables of the gateway, by nginx's names where nginx has them: what each stands for. The gateway's variables.ts
+ * gives each a value; a test holds the two lists together. docs/config.md prints this one.
+ */
+export const variableNames = {
+  args: 'query without ?',
+  binary_remote_addr: 'the same as remote_addr: a key for limits',
+  body_bytes_sent: 'bytes of the body sent to the client',
+  bytes_sent: 'bytes sent to the client',
+  connection: 'number of the connection',
+  connection_requests: 'requests on this connection so far',
+  content_length: 'the Content-Length header',
+  content_type: 'the Content-Type header',
+  document_root: 'folder of root or files',
+  document_uri: 'the same as uri',
+  host: 'host name without port, lowercase; the name of the site when the client sent none',
+  host_label: 'what stands for the * of a wildcard host',
+  hostname: 'name of this machine',
+  http_host: 'the Host header',
+  https: '"on" over HTTPS, else empty',
+  is_args: '"?" when there is a query, else empty',
+  limit_rate: 'always 0',
+  msec: 'seconds since 1970, with milliseconds',
+  nginx_version: 'the version of nginx whose behaviour is followed',
+  pid: 'process id of the worker',
+  pipe: '"p" when the request came before the last answer was out, else "."',
+  proxy_add_x_forwarded_for: "the client's X-Forwarded-For with its address behind it",
+  proxy_host: 'name of the upstream',
+  proxy_port: 'port of the upstream',
+  proxy_protocol_addr: 'address of the client, from the PROXY protocol',
+  proxy_protocol_port: 'port of the client, from the PROXY protocol',
+  query_string: 'the same as args',
+  realip_remote_addr: 'address of the connection, before a trusted proxy was believed',
+  realip_remote_port: 'port of the connection',
+  realpath_root: 'folder of root or files, its links resolved',
+  remote_addr: "the client's address",
+  remote_port: "the client's port",
+  remote_user: 'name given for basic authentication',
+  request: 'the request line',
+  request_completion: '"OK" when the answer was sent to its end, else empty',
+  request_filename: 'path of the file asked for',
+  request_id: '32 hexadecimal digits, different for each request',
+  request_length: 'bytes of the request line, headers and body',
+  request_method: 'the method',
+  request_time: 'seconds since the request began, with milliseconds',
+  request_uri: 'path and query as sent by the client',
+  scheme: 'http or https',
+  sent_http_content_type: 'Content-Type of the answer; any other header likewise: sent_http_NAME',
+  server_addr: 'address of this machine that the connection came to',
+  server_name: 'name of the site',
+  server_port: 'port that the connection came to',
+  server_protocol: 'HTTP/1.0, HTTP/1.1 or HTTP/2.0',
+  ssl_cipher: 'cipher of the connection',
+  ssl_client_escaped_cert: "the client's certificate, URL-encoded PEM",
+  ssl_client_fingerprint: "SHA-1 of the client's certificate, hexadecimal",
+  ssl_client_i_dn: "issuer of the client's certificate",
+  ssl_client_s_dn: "subject of the client's certificate",
+  ssl_client_serial: "serial number of the client's certificate",
+  ssl_client_verify: 'SUCCESS, FAILED:reason or NONE',
+  ssl_protocol: 'TLSv1.2 or TLSv1.3',
+  ssl_server_name: 'name the client asked for in TLS',
+  ssl_session_reused: '"r" when the TLS session was resumed, else "."',
+  status: 'status of the answer',
+  time_iso8601: 'time as 2026-11-21T12:00:00+00:00',
+  time_local: 'time as 21/Nov/2026:12:00:00 +0000',
+  traceparent: 'W3C trace context of this request',
+  upstream_addr: 'addresses of the servers asked, separated by commas',
+  upstream_connect_time: 'seconds to connect, for each server asked',
+  upstream_header_time: 'seconds until the headers of the answer',
+  upstream_response_length: 'bytes of the answers',
+  upstream_response_time: 'seconds until the end of the answer, for each server asked',
+  upstream_status: 'statuses of the answers',
+  uri: 'path, normalized',
+} as const;
+
+/** Families of variables: the rest of the name is that of a header (with _ for -), a cookie or an argument of the query. */
+export const variablePrefixes = {
+  arg_: 'an argument of the query',
+  cookie_: 'a cookie',
+  http_: 'a request header',
+  sent_http_: 'a header of the answer',
+  upstream_http_: "a header of the upstream's answer",
+  upstream_cookie_: 'a cookie that the upstream sets',
+} as const;
+
+export type VariableName = keyof typeof variableNames;
+
+/** Whether the gateway itself knows `name` (lowercase, without `$`): not those of `variables:`, `set` or regular expressions. */
+export const isBuiltInVariable = (name: string): boolean =>
+  Object.hasOwn(variableNames, name) ||
+  Object.keys(variablePrefixes).some((prefix) => name.startsWith(prefix) && name.length > prefix.length);

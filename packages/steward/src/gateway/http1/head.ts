@@ -1,0 +1,197 @@
+/**
+ * Reads the head of an HTTP/1.x message: its first line and its headers (RFC 9112). Strict where a loose reading lets two
+ * programs disagree on where a message ends, because that is how requests are smuggled: CRLF alone ends a line, no line is
+ * folded, no space stands before a colon, a length is said once, and never together with chunks. Pure.
+ */
+import { Headers, headerName, saysConnection } from '../headers.ts';
+
+/** How the end of a body is known: a number of bytes, or one of these. */
+export const chunked = -1;
+export const untilClose = -2;
+
+export interface RequestHead {
+  readonly method: string;
+  readonly target: string;
+  /** Of HTTP/1.x. */
+  readonly minor: number;
+  readonly headers: Headers;
+  /** Bytes of the body, or `chunked`. */
+  readonly bodyLength: number;
+  readonly keepAlive: boolean;
+  /** The client waits for 100 (Continue) before it sends its body. */
+  readonly expectsContinue: boolean;
+  /** The protocol in the Upgrade header, if Connection says so too. */
+  readonly upgrade: string | undefined;
+}
+
+/** Why a head cannot be taken, and the status that says so. */
+export interface HeadFault {
+  readonly status: number;
+  readonly why: string;
+}
+
+export const isFault = (head: object): head is HeadFault => 'why' in head;
+
+const fault = (status: number, why: string): HeadFault => ({ status, why });
+
+/** A control character, or a CR or LF that is not part of a CRLF. */
+const illegal = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|[^\r]\n/;
+
+const digits = /^\d{1,15}$/;
+const methodForm = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
+const knownMethods = new Set(['GET', 'POST', 'HEAD', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']);
+/** Not a space, nothing below it, no fragment. */
+const targetForm = /^[!"$-~\x80-\xff]+$/;
+
+/** More headers than any browser or program sends. */
+export const maxHeaderLines = 200;
+
+/** What the fields of a head say of the connection and of the body. */
+class Notes {
+  hosts = 0;
+  lengths = 0;
+  length = 0;
+  codings = 0;
+  coding = '';
+  connection = '';
+  expect = '';
+  upgrade = '';
+}
+
+const isBlank = (code: number): boolean => code === 32 || code === 9;
+
+/** `text` between two places without the blanks around it. */
+function trimmed(text: string, from: number, to: number): string {
+  let start = from;
+  let end = to;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+/** Notes one field; a reason when it alone makes the head unusable. */
+function note(notes: Notes, kind: string, lower: string, value: string): string | undefined {
+  if (kind === 'host') notes.hosts++;
+  else if (kind === 'length') {
+    if (notes.lengths++ > 0) return 'two Content-Length headers';
+    if (!digits.test(value)) return 'a Content-Length that is no number';
+    notes.length = Number(value);
+  } else if (kind === 'coding') {
+    notes.codings++;
+    notes.coding = value;
+  } else if (kind === 'connection') notes.connection = notes.connection === '' ? value : `${notes.connection},${value}`;
+  else if (kind === 'hop') {
+    if (lower === 'expect') notes.expect = value;
+    else if (lower === 'upgrade') notes.upgrade = notes.upgrade === '' ? value : `${notes.upgrade},${value}`;
+  }
+  return undefined;
+}
+
+/** Reads `text` from `at`, which holds whole lines, into `headers`. */
+function readFields(text: string, at: number, headers: Headers, notes: Notes): HeadFault | undefined {
+  for (let start = at; start < text.length; ) {
+    const stop = text.indexOf('\r\n', start);
+    const end = stop < 0 ? text.length : stop;
+    const colon = text.indexOf(':', start);
+    if (colon < 0 || colon > end) return fault(400, 'a header line without a colon');
+    const name = headerName(text.slice(start, colon));
+    if (name === undefined) return fault(400, 'a header name that is none');
+    if (headers.names.length >= maxHeaderLines) return fault(431, `more than ${maxHeaderLines} headers`);
+    const value = trimmed(text, colon + 1, end);
+    headers.add(name, value);
+    if (name.kind !== 'pass') {
+      const why = note(notes, name.kind, name.lower, value);
+      if (why !== undefined) return fault(400, why);
+    }
+    start = end + 2;
+  }
+  return undefined;
+}
+
+/** Trailer fields after a chunked body, or undefined when they cannot be read. `text` holds whole lines. */
+export function readTrailers(text: string): Headers | undefined {
+  const headers = new Headers();
+  return illegal.test(text) || readFields(text, 0, headers, new Notes()) !== undefined ? undefined : headers;
+}
+
+/** Reads a request's head: everything before the empty line, without its last CRLF. */
+export function readRequestHead(text: string): RequestHead | HeadFault {
+  if (illegal.test(text)) return fault(400, 'a character that no head may hold');
+  const lineEnd = text.indexOf('\r\n');
+  const line = lineEnd < 0 ? text : text.slice(0, lineEnd);
+  const first = line.indexOf(' ');
+  const last = line.lastIndexOf(' ');
+  if (first < 0 || first === last) return fault(400, 'a request line that is none');
+  const method = line.slice(0, first);
+  const target = line.slice(first + 1, last);
+  const version = line.slice(last + 1);
+  if (!knownMethods.has(method) && !methodForm.test(method)) return fault(400, 'a method that is none');
+  if (!targetForm.test(target)) return fault(400, 'a request target that is none');
+  if (version !== 'HTTP/1.1' && version !== 'HTTP/1.0')
+    return /^HTTP\/[2-9]/.test(version) ? fault(505, 'another version of HTTP') : fault(400, 'no version of HTTP');
+  const headers = new Headers();
+  const notes = new Notes();
+  const wrong = lineEnd < 0 ? undefined : readFields(text, lineEnd + 2, headers, notes);
+  return wrong ?? requestOf(method, target, version === 'HTTP/1.1' ? 1 : 0, headers, notes);
+}
+
+function requestOf(method: string, target: string, minor: number, headers: Headers, notes: Notes): RequestHead | HeadFault {
+  if (notes.hosts !== 1 && (minor === 1 || notes.hosts > 1)) return fault(400, notes.hosts > 1 ? 'two Host headers' : 'no Host header');
+  if (notes.codings > 0) {
+    if (notes.lengths > 0) return fault(400, 'Content-Length together with Transfer-Encoding');
+    if (minor === 0) return fault(400, 'Transfer-Encoding in HTTP/1.0');
+    if (notes.codings > 1) return fault(400, 'two Transfer-Encoding headers');
+    if (notes.coding.toLowerCase() !== 'chunked') return fault(501, 'a transfer coding other than chunked');
+  }
+  const { connection, expect } = notes;
+  if (expect !== '' && expect.toLowerCase() !== '100-continue') return fault(417, 'an expectation other than 100-continue');
+  return {
+    method,
+    target,
+    minor,
+    headers,
+    bodyLength: notes.codings > 0 ? chunked : notes.length,
+    keepAlive: minor === 1 ? !saysConnection(connection, 'close') : saysConnection(connection, 'keep-alive'),
+    expectsContinue: expect !== '' && minor === 1,
+    upgrade: notes.upgrade !== '' && minor === 1 && saysConnection(connection, 'upgrade') ? notes.upgrade : undefined,
+  };
+}
+
+export interface ResponseHead {
+  readonly status: number;
+  readonly message: string;
+  readonly minor: number;
+  readonly headers: Headers;
+  /** Bytes of the body, `chunked`, or `untilClose`; a response to HEAD and some statuses have none whatever this says. */
+  readonly bodyLength: number;
+  readonly keepAlive: boolean;
+  readonly upgrade: string | undefined;
+}
+
+const statusLine = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: (.*))?$/;
+
+/** Reads a response's head: everything before the empty line, without its last CRLF. A text says what is wrong with it. */
+export function readResponseHead(text: string): ResponseHead | string {
+  if (illegal.test(text)) return 'its head holds a character that no head may hold';
+  const lineEnd = text.indexOf('\r\n');
+  const line = statusLine.exec(lineEnd < 0 ? text : text.slice(0, lineEnd));
+  if (line === null) return 'it begins with no status line';
+  const headers = new Headers();
+  const notes = new Notes();
+  const wrong = lineEnd < 0 ? undefined : readFields(text, lineEnd + 2, headers, notes);
+  if (wrong !== undefined) return `it has ${wrong.why}`;
+  if (notes.codings > 0 && (notes.codings > 1 || notes.coding.toLowerCase() !== 'chunked'))
+    return 'it has a transfer coding other than chunked';
+  if (notes.codings > 0 && notes.lengths > 0) return 'it has Content-Length together with Transfer-Encoding';
+  const minor = line[1] === '1' ? 1 : 0;
+  const { connection } = notes;
+  return {
+    status: Number(line[2]),
+    message: line[3] ?? '',
+    minor,
+    headers,
+    bodyLength: notes.codings > 0 ? chunked : notes.lengths > 0 ? notes.length : untilClose,
+    keepAlive: minor === 1 ? !saysConnection(connection, 'close') : saysConnection(connection, 'keep-alive'),
+    upgrade: notes.upgrade === '' ? undefined : notes.upgrade,
+  };
+}

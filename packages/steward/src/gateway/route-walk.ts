@@ -1,0 +1,302 @@
+/**
+ * What happens to a request at its route, in nginx's order:
+ *
+ *   steps of the site ─► route ─► its steps ─┬─ body size ─► rates ─► connections ─► access ─► try ─► action
+ *                          ▲                 └─ search again                                   │
+ *                          └───────────── error pages, try, X-Accel-Redirect ──────────────────┘
+ *
+ * Anything that has to wait (a delayed request, a slow password, a request that decides) goes on from where it stood.
+ */
+
+import { type AccessOutcome, accessAfterAsking, accessFor, type CompiledAccess, checkAccess, type Refusal } from './access.ts';
+import type { Counting } from './counting.ts';
+import { destinationOf } from './destination.ts';
+import { errorPageFor, errorTarget } from './error-page.ts';
+import type { Exchange, ExchangeKeeper } from './exchange.ts';
+import { lookFor, serveFile } from './files.ts';
+import { type ForwardParts, forward } from './forward.ts';
+import { type Headers, headerValue, locationValue } from './headers.ts';
+import type { Limits } from './limits.ts';
+import { maintenanceAnswer } from './maintenance.ts';
+import { type CompiledRoute, type CompiledSite, type CompiledTries, matchRoute } from './match.ts';
+import type { PasswordCheck } from './password-check.ts';
+import { statusPage } from './status-page.ts';
+import { expandAnswer, mostSearches, pathFromText, type ReadyAnswer, runSteps } from './steps.ts';
+import { createSubrequest } from './subrequest.ts';
+import type { Upstreams } from './upstreams.ts';
+import { expand } from './variables.ts';
+
+export interface WalkParts {
+  readonly upstreams: Upstreams;
+  readonly limits: Limits;
+  readonly passwords: PasswordCheck;
+  readonly log: (line: string) => void;
+  readonly keeper: ExchangeKeeper;
+  readonly counters: () => Counting;
+}
+
+export class RouteWalk implements ForwardParts {
+  readonly #parts: WalkParts;
+  readonly upstreams: Upstreams;
+  readonly log: (line: string) => void;
+
+  constructor(parts: WalkParts) {
+    this.#parts = parts;
+    this.upstreams = parts.upstreams;
+    this.log = parts.log;
+  }
+
+  /** The request has its site. */
+  enter(exchange: Exchange, site: CompiledSite): void {
+    const closed = site.maintenance === undefined ? undefined : maintenanceAnswer(site.maintenance, exchange);
+    if (closed !== undefined)
+      return exchange.respond(503, ['Retry-After', closed.retryAfter, 'Content-Type', closed.contentType], closed.body);
+    if (site.steps.length > 0) {
+      const outcome = runSteps(site.steps, exchange, 'site');
+      if (outcome.kind !== 'search-again' && outcome.route !== undefined) exchange.route = outcome.route;
+      if (outcome.kind === 'answer') return this.#answer(exchange, outcome.answer, undefined);
+    }
+    this.search(exchange, site);
+  }
+
+  /** Finds the route of the path, as it is now. */
+  search(exchange: Exchange, site: CompiledSite): void {
+    for (;;) {
+      const route = matchRoute(site, exchange.path.text, exchange) ?? site.rest;
+      if (this.#take(exchange, route)) return;
+    }
+  }
+
+  /** Goes on at `route`; false when its steps ask for another search. */
+  #take(exchange: Exchange, route: CompiledRoute): boolean {
+    exchange.route = route;
+    if (route.plain) {
+      this.#act(exchange, route);
+      return true;
+    }
+    if (route.internal && !exchange.internal) {
+      exchange.respondPage(404);
+      return true;
+    }
+    if (route.steps.length > 0) {
+      const outcome = runSteps(route.steps, exchange);
+      if (outcome.kind === 'search-again') return false;
+      const inner = outcome.route ?? route;
+      exchange.route = inner;
+      if (outcome.kind === 'answer') this.#answer(exchange, outcome.answer, undefined);
+      else this.#admit(exchange, inner);
+      return true;
+    }
+    this.#admit(exchange, route);
+    return true;
+  }
+
+  // ---- may it go on?
+
+  #admit(exchange: Exchange, route: CompiledRoute): void {
+    if (isTooLarge(exchange, route)) return exchange.respondPage(413);
+    if (exchange.internal && exchange.counted) return this.#guard(exchange, route);
+    if (route.rates.length > 0 && !exchange.counted) {
+      exchange.counted = true;
+      const outcome = this.#parts.limits.rate(route.rates, exchange);
+      if (outcome.kind === 'refuse') return exchange.respondPage(outcome.status);
+      if (outcome.kind === 'wait') return this.#delay(exchange, route, outcome.ms);
+    }
+    this.#count(exchange, route);
+  }
+
+  #delay(exchange: Exchange, route: CompiledRoute, ms: number): void {
+    const timer = setTimeout(() => {
+      exchange.onAbandon = undefined;
+      this.#guarded(exchange, () => this.#count(exchange, route));
+    }, ms);
+    exchange.onAbandon = () => clearTimeout(timer);
+  }
+
+  #count(exchange: Exchange, route: CompiledRoute): void {
+    if (route.connections.length > 0 && exchange.onEnd === undefined) {
+      const outcome = this.#parts.limits.connections(route.connections, exchange);
+      if (outcome.kind === 'refuse') return exchange.respondPage(outcome.status);
+      exchange.onEnd = outcome.leave;
+    }
+    this.#guard(exchange, route);
+  }
+
+  #guard(exchange: Exchange, route: CompiledRoute): void {
+    const access = exchange.admitted ? undefined : accessFor(route, exchange.method);
+    if (access === undefined) return this.#try(exchange, route);
+    const outcome = checkAccess(access, exchange, this.#parts.passwords);
+    if (!(outcome instanceof Promise)) return this.#decide(exchange, route, access, outcome);
+    outcome.then(
+      (late) => this.#guarded(exchange, () => this.#decide(exchange, route, access, late)),
+      () => exchange.respondPage(500),
+    );
+  }
+
+  #decide(exchange: Exchange, route: CompiledRoute, access: CompiledAccess, outcome: AccessOutcome): void {
+    if (exchange.closed) return;
+    if (outcome.kind === 'refused') return exchange.respondPage(outcome.status, [...outcome.headers]);
+    if (outcome.kind === 'allowed') return this.#try(exchange, route);
+    this.#ask(exchange, route, access, outcome.uri, outcome.before);
+  }
+
+  /** The answer to a request within decides. */
+  #ask(exchange: Exchange, route: CompiledRoute, access: CompiledAccess, uri: string, before: Refusal | undefined): void {
+    const { site } = exchange;
+    if (site === undefined || exchange.depth >= maxDepth) return exchange.respondPage(500);
+    const asking = createSubrequest(exchange, this.#parts.keeper, (answer) => {
+      exchange.onAbandon = undefined;
+      if (exchange.closed) return;
+      exchange.takeUpstreamHeaders(answer.upstreamHeaders);
+      const challenges = valuesOf(answer.headers, 'www-authenticate');
+      this.#guarded(exchange, () =>
+        this.#decide(exchange, route, access, accessAfterAsking(access, exchange, before, answer.status, challenges)),
+      );
+    });
+    asking.depth = exchange.depth + 1;
+    exchange.onAbandon = () => asking.breakOff();
+    this.#goTo(asking, uri, site);
+  }
+
+  /** What goes on later must not bring the worker down either. */
+  #guarded(exchange: Exchange, go: () => void): void {
+    if (exchange.closed) return;
+    try {
+      go();
+    } catch (error) {
+      this.log(`bug: ${error instanceof Error ? (error.stack ?? error.message).replaceAll('\n', ' | ') : String(error)}`);
+      if (exchange.begun) exchange.breakOff();
+      else exchange.respondPage(500);
+    }
+  }
+
+  // ---- what answers
+
+  #try(exchange: Exchange, route: CompiledRoute): void {
+    if (route.tries === undefined || exchange.tried === route) return this.#act(exchange, route);
+    exchange.tried = route;
+    if (this.#find(exchange, route, route.tries)) return this.#act(exchange, route);
+    const { last } = route.tries;
+    if (last.kind === 'status') return exchange.respondPage(last.status);
+    if (last.kind === 'path') return this.sendWithin(exchange, expand(last.to, exchange));
+    this.#goToNamed(exchange, last.name);
+  }
+
+  /** Whether one of the files is there; then it is the request's path. */
+  #find(exchange: Exchange, route: CompiledRoute, { place, paths }: CompiledTries): boolean {
+    for (const path of paths) {
+      const text = expand(path, exchange);
+      const found = lookFor(place, exchange, route.prefix, text.startsWith('/') ? text : `/${text}`);
+      if (found !== 'file' && found !== 'folder') continue;
+      if (text !== exchange.path.text) {
+        exchange.path = pathFromText(text, exchange.path);
+        exchange.rewritten = true;
+      }
+      return true;
+    }
+    return false;
+  }
+
+  #act(exchange: Exchange, route: CompiledRoute): void {
+    const { action } = route;
+    if (action.kind === 'proxy') {
+      if (isTooLarge(exchange, route)) return exchange.respondPage(413);
+      const destination = destinationOf(exchange, action, this.upstreams);
+      if (destination === undefined) return exchange.respondPage(502);
+      forward(exchange, action, destination, route.prefix, route.maxBodyBytes, this);
+    } else if (action.kind === 'files') {
+      if (isTooLarge(exchange, route)) return exchange.respondPage(413);
+      serveFile(exchange, action, route.prefix, { reroute: (path) => this.#reroute(exchange, route, path) });
+    } else if (action.kind === 'answer')
+      this.#answer(exchange, expandAnswer(action.answer, exchange), action.contentType && expand(action.contentType, exchange));
+    else statusPage(exchange, action.form, this.#parts.counters());
+  }
+
+  /** An index file is another request within: `index.php` may be another route's. */
+  #reroute(exchange: Exchange, from: CompiledRoute, path: string): boolean {
+    const { site } = exchange;
+    const to = site === undefined ? undefined : matchRoute(site, path, exchange);
+    if (site === undefined || to === undefined || to === from || to.action.kind === 'files') return false;
+    this.sendWithin(exchange, path + (exchange.args === '' ? '' : `?${exchange.args}`));
+    return true;
+  }
+
+  #answer(exchange: Exchange, { status, to, body }: ReadyAnswer, contentType: string | undefined): void {
+    if (status === 444) return exchange.hangUp();
+    if (to !== undefined) return exchange.respond(status, ['Location', locationValue(to)]);
+    if (body === undefined && status >= 300) return exchange.respondPage(status);
+    const typed = exchange.route?.addHeaders.some(({ name }) => name.toLowerCase() === 'content-type') === true;
+    const headers =
+      typed || (body ?? '') === ''
+        ? []
+        : ['Content-Type', contentType === undefined || contentType === '' ? 'text/plain; charset=utf-8' : headerValue(contentType)];
+    exchange.respond(status, headers, body ?? '');
+  }
+
+  // ---- sending within
+
+  /** Sends the request to another path of its site: `/path?query`, or `@name`. */
+  sendWithin(exchange: Exchange, to: string): void {
+    const { site } = exchange;
+    if (site === undefined || ++exchange.searches > mostSearches) return exchange.respondPage(500);
+    exchange.internal = true;
+    if (to.startsWith('@')) return this.#goToNamed(exchange, to.slice(1));
+    this.#goTo(exchange, to, site);
+  }
+
+  #goTo(exchange: Exchange, to: string, site: CompiledSite): void {
+    const mark = to.indexOf('?');
+    exchange.path = pathFromText(mark < 0 ? to : to.slice(0, mark), exchange.path);
+    exchange.args = mark < 0 ? '' : to.slice(mark + 1);
+    exchange.rewritten = true;
+    exchange.tried = undefined;
+    this.search(exchange, site);
+  }
+
+  #goToNamed(exchange: Exchange, name: string): void {
+    const route = exchange.site?.named.get(name);
+    if (route === undefined || ++exchange.searches > mostSearches) return exchange.respondPage(500);
+    exchange.internal = true;
+    exchange.tried = undefined;
+    if (!this.#take(exchange, route) && exchange.site !== undefined) this.search(exchange, exchange.site);
+  }
+
+  /** Whether an error page of the route answers instead of `status`. */
+  sendErrorPage(exchange: Exchange, status: number, headers: readonly string[]): boolean {
+    const route = exchange.route ?? exchange.site?.rest;
+    const page = route === undefined || exchange.begun || exchange.errorPaged ? undefined : errorPageFor(route, status);
+    if (page === undefined) {
+      exchange.statusInstead = undefined;
+      return false;
+    }
+    const target = errorTarget(page, status, exchange);
+    exchange.beginErrorPage(headers);
+    if (target.kind === 'redirect') {
+      exchange.respond(target.status, ['Location', locationValue(target.to)]);
+      return true;
+    }
+    exchange.statusInstead = target.status;
+    if (target.kind === 'named') this.sendWithin(exchange, `@${target.name}`);
+    else {
+      exchange.becomeGet();
+      this.sendWithin(exchange, target.path + (target.args === '' ? '' : `?${target.args}`));
+    }
+    return true;
+  }
+
+  // ---- ForwardParts: what an upstream's answer may lead to
+
+  intercept(exchange: Exchange, status: number, headers: Headers): boolean {
+    const challenge = status === 401 ? headers.all('www-authenticate').flatMap((value) => ['WWW-Authenticate', value]) : [];
+    return this.sendErrorPage(exchange, status, challenge);
+  }
+}
+
+/** Requests within requests: one that decides may itself be decided by another, but not for ever. */
+const maxDepth = 5;
+
+const isTooLarge = (exchange: Exchange, { maxBodyBytes }: CompiledRoute): boolean =>
+  maxBodyBytes > 0 && exchange.request.bodyLength > maxBodyBytes;
+
+const valuesOf = (headers: readonly string[], name: string): string[] =>
+  headers.filter((_, at) => at % 2 === 1 && headers[at - 1]?.toLowerCase() === name);

@@ -1,0 +1,93 @@
+/** A request within another: its answer decides something (auth_request) and is thrown away. */
+import type { BodyReader, Carrier } from './carrier.ts';
+import { Exchange, type ExchangeKeeper } from './exchange.ts';
+import type { Headers } from './headers.ts';
+import type { Peer, Port } from './port.ts';
+
+export interface SubAnswer {
+  /** 0: it was cut off. */
+  readonly status: number;
+  /** Flat. */
+  readonly headers: readonly string[];
+  readonly upstreamHeaders: Headers | undefined;
+}
+
+class Discarding implements Carrier {
+  readonly port: Port;
+  readonly peer: Peer;
+  readonly waitingBytes = 0;
+  exchange: Exchange | undefined;
+  #status = 0;
+  #headers: readonly string[] = [];
+  readonly #done: (answer: SubAnswer) => void;
+  #over = false;
+
+  constructor({ port, peer }: Carrier, done: (answer: SubAnswer) => void) {
+    this.port = port;
+    this.peer = peer;
+    this.#done = done;
+  }
+
+  sendHead(status: number, headers: readonly string[]): void {
+    this.#status = status;
+    this.#headers = headers;
+  }
+
+  sendPart(): boolean {
+    return true;
+  }
+
+  sendEnd(): void {
+    this.#finish(this.#status);
+  }
+
+  cut(): void {
+    this.#finish(0);
+  }
+
+  #finish(status: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    const { exchange } = this;
+    exchange?.close();
+    this.#done({ status, headers: this.#headers, upstreamHeaders: exchange?.tale?.headers });
+  }
+
+  flush(): void {}
+
+  sendContinue(): void {}
+
+  readBody(reader: BodyReader): void {
+    reader.onBodyEnd(undefined);
+  }
+
+  pauseBody(): void {}
+
+  resumeBody(): void {}
+
+  dropBody(): void {}
+}
+
+/** A GET of the same client with the same headers and no body; `done` gets its answer, once. Not yet routed. */
+export function createSubrequest(parent: Exchange, keeper: ExchangeKeeper, done: (answer: SubAnswer) => void): Exchange {
+  const carrier = new Discarding(parent.carrier, done);
+  const { request } = parent;
+  const made = new Exchange(
+    carrier,
+    { ...request, method: 'GET', bodyLength: 0, expectsContinue: false, upgrade: undefined },
+    keeper,
+    performance.now(),
+  );
+  carrier.exchange = made;
+  made.remoteAddress = parent.remoteAddress;
+  made.remotePort = parent.remotePort;
+  made.trusted = parent.trusted;
+  made.host = parent.host;
+  made.hostLabel = parent.hostLabel;
+  made.httpHost = parent.httpHost;
+  made.requestUri = parent.requestUri;
+  made.site = parent.site;
+  made.vars = parent.vars;
+  made.internal = true;
+  return made;
+}

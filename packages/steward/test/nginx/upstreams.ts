@@ -1,0 +1,91 @@
+/** Real upstreams that remember what they got and answer what a request wants. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import type { Wanted } from './requests.ts';
+
+/** What an upstream was sent. */
+export interface Got {
+  readonly server: string;
+  readonly method: string;
+  readonly url: string;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: string;
+}
+
+export interface Upstreams {
+  /** Addresses by name, as nginx writes them: `a` and `b` on TCP, `c` and `d` on unix sockets. */
+  readonly addresses: Readonly<Record<string, string>>;
+  /** What came since it was asked last. */
+  take(): Got[];
+  close(): void;
+}
+
+function wantedOf(request: IncomingMessage): Wanted {
+  const text = request.headers['x-want'];
+  try {
+    return typeof text === 'string' ? (JSON.parse(text) as Wanted) : {};
+  } catch {
+    return {};
+  }
+}
+
+function answer(name: string, request: IncomingMessage, response: ServerResponse): void {
+  const all = wantedOf(request);
+  const wanted = all.at === undefined || all.at === name ? all : {};
+  if (wanted.drop === true) {
+    request.socket.destroy();
+    return;
+  }
+  const pairs = wanted.headers ?? [['Content-Type', 'text/html']];
+  const body = wanted.body ?? `${name} says hello\n`;
+  response.sendDate = false;
+  const reply = (): void => {
+    const status = wanted.status ?? 200;
+    const length = status === 204 || status === 304 ? [] : ['Content-Length', String(Buffer.byteLength(body))];
+    const isFramed = pairs.some(([key]) => /^(transfer-encoding|content-length)$/i.test(key));
+    response.writeHead(status, [...pairs.flat(), ...(isFramed ? [] : length)]);
+    response.end(request.method === 'HEAD' || status === 204 || status === 304 ? undefined : body);
+  };
+  if (wanted.afterMs === undefined) reply();
+  else setTimeout(reply, wanted.afterMs);
+}
+
+async function start(name: string, at: string | 0, got: Got[]): Promise<Server> {
+  const server = createServer({ maxHeaderSize: 256 * 1024, insecureHTTPParser: true, requireHostHeader: false }, (request, response) => {
+    const parts: Buffer[] = [];
+    request.on('data', (part: Buffer) => parts.push(part));
+    request.on('error', () => {});
+    request.on('end', () => {
+      const flat = request.rawHeaders;
+      const headers = Array.from({ length: flat.length / 2 }, (_, n) => [(flat[2 * n] ?? '').toLowerCase(), flat[2 * n + 1] ?? ''] as const);
+      const body = Buffer.concat(parts).toString('latin1');
+      got.push({ server: name, method: request.method ?? '', url: request.url ?? '', headers, body });
+      answer(name, request, response);
+    });
+  });
+  await new Promise<void>((resolve) => (at === 0 ? server.listen(0, '127.0.0.1', resolve) : server.listen(at, resolve)));
+  return server;
+}
+
+/** Starts four upstreams; sockets are in `folder`. */
+export async function startUpstreams(folder: string): Promise<Upstreams> {
+  const got: Got[] = [];
+  const sockets = { c: join(folder, 'c.sock'), d: join(folder, 'd.sock') };
+  const [a, b, c, d] = await Promise.all([
+    start('a', 0, got),
+    start('b', 0, got),
+    start('c', sockets.c, got),
+    start('d', sockets.d, got),
+  ]);
+  const tcp = (server: Server): string => `127.0.0.1:${(server.address() as { port: number }).port}`;
+  return {
+    addresses: { a: tcp(a), b: tcp(b), c: `unix:${sockets.c}`, d: `unix:${sockets.d}` },
+    take: () => got.splice(0),
+    close() {
+      for (const server of [a, b, c, d]) {
+        server.closeAllConnections();
+        server.close();
+      }
+    },
+  };
+}

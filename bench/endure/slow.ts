@@ -8,10 +8,11 @@ import { freePort } from '../free-port.ts';
 import { type Gateway, installed, type Peer, type Serve } from '../measurement.ts';
 import { nginx } from '../peers/nginx.ts';
 import { stewardGateway } from '../peers/steward.ts';
+import { processorMs } from '../processor-time.ts';
 import { outputOf, untilServed, versionOf } from '../program.ts';
 import { table } from '../table.ts';
 import { tempFolder } from '../temp-folder.ts';
-import { faults, startClients, together } from './children.ts';
+import { faults, startClients } from './children.ts';
 import type { ClientsReport } from './clients.ts';
 import { makeFiles, startBackEnds } from './stage.ts';
 import { type Conditions, scaled, type Trial } from './trial.ts';
@@ -53,28 +54,49 @@ async function attack({ options, path }: Attack, port: number, seconds: number, 
   return connectionStates(text);
 }
 
-type Round = { attack: Attack; peer: string; before: ClientsReport; during: ClientsReport; states: string };
+/** The shares are of one processor, by all workers together. */
+type Round = {
+  attack: Attack;
+  peer: string;
+  before: ClientsReport;
+  during: ClientsReport;
+  states: string;
+  idleShare: number;
+  attackShare: number;
+};
 
-async function round(one: Attack, peer: string, port: number, conditions: Conditions): Promise<Round> {
+const percent = (share: number): string => `${(share * 100).toFixed(0)}%`;
+
+/** How busy processes were while something went on. */
+async function shareOf<T>(workers: readonly number[], something: () => Promise<T>): Promise<{ share: number; value: T }> {
+  const [ms, startedAt] = [processorMs(workers), performance.now()];
+  const value = await something();
+  return { share: (processorMs(workers) - ms) / (performance.now() - startedAt), value };
+}
+
+async function round(one: Attack, peer: string, port: number, workers: readonly number[], conditions: Conditions): Promise<Round> {
   const { signal } = conditions;
   const url = `http://127.0.0.1:${port}`;
   const targets = [{ url: `${url}/` }, { url: `${url}/files/small.bin` }];
   await using clients = startClients({ targets, perSecond, connections: 20 });
   await wait(1_000, undefined, { signal });
   await clients.report();
-  await wait(scaled(beforeSeconds, conditions) * 1_000, undefined, { signal });
+  const beforeMs = scaled(beforeSeconds, conditions) * 1_000;
+  const idle = await shareOf(workers, () => wait(beforeMs, undefined, { signal }));
   const before = await clients.report();
-  const states = await attack(one, port, scaled(attackSeconds, conditions), signal);
-  return { attack: one, peer, before, during: together([await clients.finish()]), states };
+  const attacked = await shareOf(workers, () => attack(one, port, scaled(attackSeconds, conditions), signal));
+  const during = await clients.finish();
+  return { attack: one, peer, before, during, states: attacked.value, idleShare: idle.share, attackShare: attacked.share };
 }
 
-const row = ({ attack: { name }, peer, before, during, states }: Round): string[] => [
+const row = ({ attack: { name }, peer, before, during, states, idleShare, attackShare }: Round): string[] => [
   `${name}, ${peer}`,
   before.p99Ms.toFixed(2),
   during.p99Ms.toFixed(2),
   `${(during.p99Ms / before.p99Ms).toFixed(2)}x`,
   during.maxMs.toFixed(0),
-  String(during.sent - during.answered),
+  String(Object.values(during.failures).reduce((sum, count) => sum + count, 0)),
+  `${percent(idleShare)} ${percent(attackShare)}`,
   states,
 ];
 
@@ -103,12 +125,16 @@ export const slow: Trial = {
       for (const peer of present) {
         await using running = new AsyncDisposableStack();
         const port = await freePort();
-        running.use(await peer.start({ port, workers: 2, proxy, files, folder: await ownFolder(folder.path, peer.name) }));
+        const { workers } = running.use(
+          await peer.start({ port, workers: 2, proxy, files, folder: await ownFolder(folder.path, peer.name) }),
+        );
         await untilServed(`http://127.0.0.1:${port}/`);
-        rounds.push(await round(one, peer.name, port, conditions));
+        rounds.push(await round(one, peer.name, port, workers, conditions));
       }
     }
-    print(table(['attack', 'p99 ms before', 'during', 'ratio', 'longest', 'failed', 'attackers at the end'], rounds.map(row)));
+    print(
+      table(['attack', 'p99 ms before', 'during', 'ratio', 'longest', 'failed', 'workers cpu', 'attackers at the end'], rounds.map(row)),
+    );
     return rounds.filter(({ peer }) => peer === stewardGateway.name).flatMap(judge);
   },
 };

@@ -29,6 +29,7 @@ import {
   logFilesOf,
   noChallenges,
   openAuthority,
+  sumTraffic,
   workerCommand,
   workerProgram,
 } from './gateway/gateway.ts';
@@ -389,6 +390,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
         site.listen.map((listen) => ({ address: listenerName(listen), tls: site.tls !== undefined, hosts: [...site.hosts] })),
       ),
     }),
+    traffic: () => sumTraffic([...(gateway?.counters().values() ?? [])], new Date()),
     authority: async () => ({ certificate: (await openAuthority(state.authority, Date.now())).certificate }),
     shutDown: () => {
       const stopping = supervisor.views().filter(({ pid }) => pid !== undefined).length;

@@ -6,8 +6,8 @@
  */
 import { describe } from 'node:test';
 import { fileCases } from './nginx/cases-files.ts';
-import { locationCases } from './nginx/cases-locations.ts';
 import { limitCases } from './nginx/cases-limits.ts';
+import { locationCases } from './nginx/cases-locations.ts';
 import { messageCases } from './nginx/cases-messages.ts';
 import { proxyCases } from './nginx/cases-proxy.ts';
 import { rewriteCases } from './nginx/cases-rewrite.ts';

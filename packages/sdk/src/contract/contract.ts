@@ -1,4 +1,5 @@
 /** All operations, by name. */
+import * as gateway from './gateway.ts';
 import * as instances from './instances.ts';
 import * as system from './system.ts';
 
@@ -9,6 +10,7 @@ export const operations = {
   restartInstances: instances.restartInstances,
   signalInstances: instances.signalInstances,
   readLogs: instances.readLogs,
+  getTraffic: gateway.getTraffic,
   planConfig: system.planConfig,
   applyConfig: system.applyConfig,
   listFacts: system.listFacts,

@@ -1,5 +1,6 @@
 /** What the operations are made of: their handlers' types, and what they may ask of the rooms. */
 import type { OperationName, Operations } from '@steward/sdk/contract/contract';
+import type { Traffic } from '@steward/sdk/contract/gateway';
 import type { Answer, Input, Operation } from '@steward/sdk/contract/operation';
 import type { Plan, Status } from '@steward/sdk/contract/system';
 import type { Journal } from '../journal.ts';
@@ -31,6 +32,7 @@ export interface System {
   apply(request: FilesRequest): Promise<Plan>;
   status(): Status;
   authority(): Promise<{ certificate: string }>;
+  traffic(): Traffic;
   shutDown(): { stopping: number };
 }
 

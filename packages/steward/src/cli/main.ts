@@ -63,6 +63,11 @@ const commands: readonly CommandEntry[] = [
     load: async () => (await files()).importCommand,
   },
   { name: 'events', summary: 'shows what happened and why; -f goes on with what comes', load: async () => (await output()).events },
+  {
+    name: 'top',
+    summary: 'shows what runs, or with --sites what goes through the gateway, again every second',
+    load: async () => (await import('./commands/top.ts')).top,
+  },
   { name: 'ca', summary: 'prints the certificate of the local authority that `tls: internal` uses', load: async () => (await other()).ca },
   {
     name: 'version',

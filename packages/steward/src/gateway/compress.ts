@@ -166,7 +166,7 @@ export function encodeWhole(encoding: Encoding, level: number, body: Buffer): Bu
 }
 
 /** What an encoder of each kind takes, measured, and what all of a worker may take together. */
-const encoderBytes: Readonly<Record<Encoding, number>> = { gzip: 256 * 1024, br: 1024 * 1024, zstd: 2560 * 1024 };
+const encoderBytes: Readonly<Record<Encoding, number>> = { gzip: 256 * 1024, br: 2 * 1024 * 1024, zstd: 3 * 1024 * 1024 };
 const maxEncoderBytes = 64 * 1024 * 1024;
 let usedEncoderBytes = 0;
 

@@ -1,4 +1,5 @@
 /** One request and its answer, as the rest of the gateway sees it: whatever protocol it came by. */
+import { parseBasic } from './access.ts';
 import { type AnswerFilter, beginEncoded, type FilteredAnswer } from './answer-filter.ts';
 import type { BodyReader, Carrier, Reply, RequestFacts } from './carrier.ts';
 import { encodeHeaders } from './compress.ts';
@@ -65,7 +66,6 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   httpHost = '';
   readonly scheme: 'http' | 'https';
   proxyHost = '';
-  remoteUser = '';
   requestUri: string;
   path: RequestPath = noPath;
   args = '';
@@ -186,6 +186,11 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
 
   get protocol(): string {
     return this.request.protocol;
+  }
+
+  /** As given, whether or not it was right. */
+  get remoteUser(): string {
+    return parseBasic(this.header('authorization'))?.name ?? '';
   }
 
   get requestLine(): string {

@@ -23,6 +23,7 @@ export { createLogFiles, type LogFiles } from './log-files.ts';
 export { loadSiteFiles } from './site-files.ts';
 export { logFilesOf } from './site-logs.ts';
 export { buildTable, type Certificate, certificateName, listenerName, noInputs, type TableInputs } from './table.ts';
+export { sumTraffic } from './traffic.ts';
 
 /** How long a worker may take to serve by a new table before `setTable` stops waiting for it. */
 const applyTimeoutMs = 5_000;

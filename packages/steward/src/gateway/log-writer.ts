@@ -2,7 +2,7 @@
  * Writes lines to files by name, beside other workers that write to the same ones. Whoever renames, deletes or empties a file
  * (logrotate, rm, `: >`) needs to tell nobody:
  *
- *   line ──► batch of a turn ──► at most every 100 ms: is the name still this file? else open it anew ──► one append
+ *   line ──► batch of a turn ──► at most every 20 ms: is the name still this file? else open it anew ──► one append
  *
  * An append (O_APPEND) is whole in a file however many write to it. Lines go to a renamed file until there is a new one: made
  * here when the folder allows, else by the daemon (log-files.ts).
@@ -12,7 +12,7 @@ import { maxWaitingBytes, untilSent } from './line-writer.ts';
 
 const openFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 const openMode = 0o640;
-const lookEveryMs = 100;
+const lookEveryMs = 20;
 const retryMs = 1_000;
 /** A pipe whose reader is slow. */
 const pipeRetryMs = 10;

@@ -51,6 +51,11 @@ export class RouteWalk implements ForwardParts {
     const closed = site.maintenance === undefined ? undefined : maintenanceAnswer(site.maintenance, exchange);
     if (closed !== undefined)
       return exchange.respond(503, ['Retry-After', closed.retryAfter, 'Content-Type', closed.contentType], closed.body);
+    this.#begin(exchange, site);
+  }
+
+  /** The steps of the site, then the search for a route. */
+  #begin(exchange: Exchange, site: CompiledSite): void {
     if (site.steps.length > 0) {
       const outcome = runSteps(site.steps, exchange, 'site');
       if (outcome.kind !== 'search-again' && outcome.route !== undefined) exchange.route = outcome.route;
@@ -74,7 +79,7 @@ export class RouteWalk implements ForwardParts {
       this.#act(exchange, route);
       return true;
     }
-    if (route.internal && !exchange.internal) {
+    if (route.internal && !exchange.internal && !exchange.rewritten) {
       exchange.respondPage(404);
       return true;
     }
@@ -250,7 +255,7 @@ export class RouteWalk implements ForwardParts {
     exchange.args = mark < 0 ? '' : to.slice(mark + 1);
     exchange.rewritten = true;
     exchange.tried = undefined;
-    this.search(exchange, site);
+    this.#begin(exchange, site);
   }
 
   #goToNamed(exchange: Exchange, name: string): void {

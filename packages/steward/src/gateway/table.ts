@@ -69,7 +69,7 @@ export interface RouteTable {
   readonly files: Readonly<Record<string, string>>;
   readonly challenges: Challenges;
   readonly ticketKeys?: string;
-  readonly gateway: Omit<GatewaySpec, 'upstreams' | 'acme' | 'workers' | 'user'>;
+  readonly gateway: Omit<GatewaySpec, 'upstreams' | 'acme' | 'user'>;
 }
 
 export interface ListenerEntry extends ListenSpec {
@@ -147,7 +147,7 @@ export function buildTable(sites: readonly SiteSpec[], gateway: GatewaySpec, inp
     const redirect = entries.push(redirectSite(site)) - 1;
     for (const listen of site.redirectFrom) join(listen, false, { index: redirect, site });
   }
-  const { upstreams: _, acme: __, workers: ___, user: ____, ...rest } = gateway;
+  const { upstreams: _, acme: __, user: ___, ...rest } = gateway;
   return {
     listeners: [...listeners.values()].map(({ listen, tls, members }) => ({
       ...listen,

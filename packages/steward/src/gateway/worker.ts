@@ -4,6 +4,7 @@
  * finishes what is under way for up to 10 s, exits 0.
  */
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import type { Problem } from '../config/problem.ts';
 import { createAccessLog } from './access-log.ts';
 import { connectControl } from './control.ts';
@@ -47,7 +48,8 @@ function run(dir: string): void {
   const own = createLineWriter(1);
   const access = createAccessLog(own, log);
   const passwords = createPasswordCheck({ log });
-  const limits = openLimits({ file: limitsFile(dir), workers: 1, log });
+  const stored = storedTable(dir);
+  const limits = openLimits({ file: limitsFile(dir), workers: stored?.table.gateway.workers ?? availableParallelism(), log });
   const serve = new Serve({ upstreams, access, limits, passwords, log });
   let version = 0;
   let tableProblems: readonly Problem[] = [];
@@ -74,7 +76,6 @@ function run(dir: string): void {
     turn = turn.then(() => apply(next)).catch((error: unknown) => log(`table ${next.version} cannot be used: ${describe(error)}`));
   };
   const control = connectControl(dir, state, take);
-  const stored = storedTable(dir);
   if (stored !== undefined) take(stored);
 
   let last = '';

@@ -1,6 +1,6 @@
 /**
- * The few Linux calls that Node has no function for: named pipes, splice, epoll, pidfd. This file and listening.ts are the
- * only ones that use `node:ffi`, which is experimental: Node is pinned exactly, and their tests call each function for real.
+ * The few Linux calls that Node has no function for: named pipes, splice, epoll, pidfd. Only this
+ * folder uses `node:ffi`, which is experimental: Node is pinned exactly, and the tests here call each function for real.
  *
  * Every call is synchronous and gives back what the kernel answers, -errno for a failure, so that a caller can tell
  * "try again" from "disk full" without exceptions on a hot path.

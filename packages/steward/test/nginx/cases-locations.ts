@@ -1,6 +1,7 @@
 /** Which location answers: exact, ^~, regular expressions in order, longest prefix, nested, named, internal. */
 import { ask, type Case, get, gets, raw, server } from './requests.ts';
 
+const untyped = (lines: string): string => server(`types { } ${lines}`);
 const say = (name: string): string => `return 200 "${name}|$uri|$request_uri|$args\\n";`;
 
 /** Ways to write a path that lead to the same or to another place. */
@@ -38,12 +39,35 @@ const strangePaths = [
 ];
 
 /** What must be refused, or not. */
-const refusedPaths = ['/..', '/../a', '/a/../../b', '/%00', '/a%00b', '/%', '/%4', '/%zz', '/a%', '/%2e%2e/a', '/a/..', '/a/.', '/...', '/..a', '/a/..b'];
+const refusedPaths = [
+  '/..',
+  '/../a',
+  '/a/../../b',
+  '/%00',
+  '/a%00b',
+  '/%',
+  '/%4',
+  '/%zz',
+  '/a%',
+  '/%2e%2e/a',
+  '/a/..',
+  '/a/.',
+  '/...',
+  '/..a',
+  '/a/..b',
+];
 
 export const locationCases: readonly Case[] = [
   {
+    name: 'texts of return have the media type of the path',
+    conf: server(
+      `location / { ${say('rest')} } location = /exact.gif { ${say('exact')} } location /steps { if ($arg_x) { ${say('step')} } root {{files}}; }`,
+    ),
+    requests: gets('/x.html', '/x.gif', '/x.txt', '/x', '/exact.gif', '/steps.html?x=1'),
+  },
+  {
     name: 'exact, prefix, ^~ and regular expressions take precedence as documented',
-    conf: server(`
+    conf: untyped(`
       location = / { ${say('A exact /')} }
       location / { ${say('B prefix /')} }
       location /documents/ { ${say('C prefix /documents/')} }
@@ -52,13 +76,26 @@ export const locationCases: readonly Case[] = [
       location = /exact.gif { ${say('F exact')} }
       location /images/big/ { ${say('G longer prefix')} }`),
     requests: gets(
-      '/', '/index.html', '/documents/document.html', '/images/1.gif', '/documents/1.jpg', '/documents/1.JPG', '/exact.gif', '/EXACT.gif',
-      '/images/big/1.gif', '/images', '/documents', '/?x', '//', '/images/../x.gif', '/a.jpeg?x=y',
+      '/',
+      '/index.html',
+      '/documents/document.html',
+      '/images/1.gif',
+      '/documents/1.jpg',
+      '/documents/1.JPG',
+      '/exact.gif',
+      '/EXACT.gif',
+      '/images/big/1.gif',
+      '/images',
+      '/documents',
+      '/?x',
+      '//',
+      '/images/../x.gif',
+      '/a.jpeg?x=y',
     ),
   },
   {
     name: 'regular expressions are tried in order and case counts for ~ alone',
-    conf: server(`
+    conf: untyped(`
       location ~ ^/x { ${say('first')} }
       location ~* ^/X/y { ${say('second')} }
       location ~* ^/Z { ${say('third')} }
@@ -69,7 +106,7 @@ export const locationCases: readonly Case[] = [
   },
   {
     name: 'strange paths are normalized before a location is looked for',
-    conf: server(`
+    conf: untyped(`
       location / { ${say('rest')} }
       location = /a { ${say('exact a')} }
       location /a/ { ${say('a/')} }
@@ -80,12 +117,12 @@ export const locationCases: readonly Case[] = [
   },
   {
     name: 'paths that leave the root or cannot be decoded are refused',
-    conf: server(`location / { ${say('rest')} }`),
+    conf: untyped(`location / { ${say('rest')} }`),
     requests: gets(...refusedPaths),
   },
   {
     name: 'nested locations are looked at once the one around them is the best',
-    conf: server(`
+    conf: untyped(`
       location /a/ {
         ${''}
         location /a/b/ { ${say('a b')} }
@@ -97,11 +134,26 @@ export const locationCases: readonly Case[] = [
       location ~ \\.txt$ { ${say('txt')} }
       location ~ ^/r/ { location ~ \\.q$ { ${say('r q')} } ${say('r')} }
       location / { ${say('rest')} }`),
-    requests: gets('/a/', '/a/x', '/a/b/', '/a/b/c.txt', '/a/c.txt', '/a/exact', '/a/stop/y', '/a/stop/x', '/a/stop/y.txt', '/c.txt', '/r/', '/r/x.q', '/r/x.txt', '/a'),
+    requests: gets(
+      '/a/',
+      '/a/x',
+      '/a/b/',
+      '/a/b/c.txt',
+      '/a/c.txt',
+      '/a/exact',
+      '/a/stop/y',
+      '/a/stop/x',
+      '/a/stop/y.txt',
+      '/c.txt',
+      '/r/',
+      '/r/x.q',
+      '/r/x.txt',
+      '/a',
+    ),
   },
   {
     name: 'nested locations inherit and replace headers',
-    conf: server(`
+    conf: untyped(`
       add_header X-Level server;
       location /a/ {
         add_header X-Level a;
@@ -114,7 +166,7 @@ export const locationCases: readonly Case[] = [
   },
   {
     name: 'internal locations answer 404 to clients',
-    conf: server(`
+    conf: untyped(`
       root {{files}};
       location /static/ { internal; }
       location = /secret { internal; ${say('secret')} }
@@ -124,24 +176,28 @@ export const locationCases: readonly Case[] = [
   },
   {
     name: 'a proxied location with a slash at its end redirects the path without it',
-    conf: server(`
+    conf: untyped(`
       location /app/ { proxy_pass http://{{a}}; }
       location /both/ { proxy_pass http://{{a}}; }
       location = /both { return 204; }
       location /files/ { root {{files}}; }
       location /deep/ { location /deep/er/ { proxy_pass http://{{a}}; } return 200 deep; }`),
-    requests: [...gets('/app', '/app?x=y', '/app/', '/app/x', '/both', '/both/', '/files', '/ap', '/deep/er', '/deep/er?q', '/deep'), ask('POST', '/app', { body: 'x' }), ask('HEAD', '/app')],
+    requests: [
+      ...gets('/app', '/app?x=y', '/app/', '/app/x', '/both', '/both/', '/files', '/ap', '/deep/er', '/deep/er?q', '/deep'),
+      ask('POST', '/app', { body: 'x' }),
+      ask('HEAD', '/app'),
+    ],
   },
   {
     name: 'captures of a location are variables',
-    conf: server(`
+    conf: untyped(`
       location ~ ^/(\\w+)/(?<second>\\w+)/?(.*)$ { return 200 "$1|$second|$3\\n"; }
       location ~ ^/(one)$ { set $x $1; return 200 "$x\\n"; }`),
     requests: gets('/a/b', '/a/b/c/d', '/one', '/a'),
   },
   {
     name: 'named locations are reached by try_files and error_page alone',
-    conf: server(`
+    conf: untyped(`
       root {{files}};
       location / { try_files $uri @missing; }
       location @missing { ${say('missing')} }
@@ -151,7 +207,7 @@ export const locationCases: readonly Case[] = [
   },
   {
     name: 'a location without content serves what its server does',
-    conf: server(`
+    conf: untyped(`
       root {{files}};
       location /dir/ { }
       location /static { }`),
@@ -159,7 +215,7 @@ export const locationCases: readonly Case[] = [
   },
   {
     name: 'locations with letters beyond ASCII and blanks',
-    conf: server(`
+    conf: untyped(`
       location /ü/ { ${say('umlaut')} }
       location "/a b/" { ${say('blank')} }
       location ~ "^/x y$" { ${say('regex blank')} }
@@ -168,7 +224,7 @@ export const locationCases: readonly Case[] = [
   },
   {
     name: 'absolute targets, options and asterisks',
-    conf: server(`
+    conf: untyped(`
       server_name localhost;
       location / { return 200 "$request_method|$host|$uri|$request_uri|$args|$http_host\\n"; }`),
     requests: [

@@ -1,14 +1,49 @@
 /** proxy_pass and what shapes the request, the answer and the choice of a server. */
 import { ask, type Case, get, gets, pipeline, post, server, want } from './requests.ts';
 
-const paths = ['/x/', '/x/a', '/x/a%20b', '/x/a%2Fb', '/x/a//b', '/x/a/../b', '/x/a?q=1', '/x/?', '/x/%C3%BC', '/x/a+b', '/x/%7Ea', '/x/a%3Fb?c', "/x/a'b", '/x/a|b'];
+const paths = [
+  '/x/',
+  '/x/a',
+  '/x/a%20b',
+  '/x/a%2Fb',
+  '/x/a//b',
+  '/x/a/../b',
+  '/x/a?q=1',
+  '/x/?',
+  '/x/%C3%BC',
+  '/x/a+b',
+  '/x/%7Ea',
+  '/x/a%3Fb?c',
+  "/x/a'b",
+  '/x/a|b',
+];
 
 export const proxyCases: readonly Case[] = [
-  { name: 'proxy_pass without a path keeps what was sent', conf: server('location /x/ { proxy_pass http://{{a}}; }'), requests: gets(...paths) },
-  { name: 'proxy_pass with a path replaces the prefix', conf: server('location /x/ { proxy_pass http://{{a}}/y/; }'), requests: gets(...paths, '/x') },
-  { name: 'proxy_pass with a bare slash', conf: server('location /x { proxy_pass http://{{a}}/; }'), requests: gets('/x', '/x/', '/xyz', '/x/a', '/x?q') },
-  { name: 'proxy_pass with the path / in location /', conf: server('location / { proxy_pass http://{{a}}/; }'), requests: gets('/', '/a%2Fb', '//a', '/a%20b?x=%20', '/a/../b', '/?q') },
-  { name: 'proxy_pass with a path and a query', conf: server('location /x/ { proxy_pass http://{{a}}/y?own=1; }'), requests: gets('/x/', '/x/a', '/x/a?q=1') },
+  {
+    name: 'proxy_pass without a path keeps what was sent',
+    conf: server('location /x/ { proxy_pass http://{{a}}; }'),
+    requests: gets(...paths),
+  },
+  {
+    name: 'proxy_pass with a path replaces the prefix',
+    conf: server('location /x/ { proxy_pass http://{{a}}/y/; }'),
+    requests: gets(...paths, '/x'),
+  },
+  {
+    name: 'proxy_pass with a bare slash',
+    conf: server('location /x { proxy_pass http://{{a}}/; }'),
+    requests: gets('/x', '/x/', '/xyz', '/x/a', '/x?q'),
+  },
+  {
+    name: 'proxy_pass with the path / in location /',
+    conf: server('location / { proxy_pass http://{{a}}/; }'),
+    requests: gets('/', '/a%2Fb', '//a', '/a%20b?x=%20', '/a/../b', '/?q'),
+  },
+  {
+    name: 'proxy_pass with a path and a query',
+    conf: server('location /x/ { proxy_pass http://{{a}}/y?own=1; }'),
+    requests: gets('/x/', '/x/a', '/x/a?q=1'),
+  },
   {
     name: 'proxy_pass in exact, regular and named locations, over unix sockets too',
     conf: server(`
@@ -35,7 +70,19 @@ export const proxyCases: readonly Case[] = [
       location /url { set $url http://{{b}}/deep; proxy_pass $url; }
       location /rw { rewrite ^/rw/(.*) /y/$1 break; proxy_pass http://$host_up; set $host_up {{a}}; }
       location /scheme { proxy_pass $scheme://{{a}}; }`)}`,
-    requests: gets('/host/x%20y?q', '/whole/a%2Fb?c', '/uri/a%20b?c', '/args?a=b', '/args', '/up/x?y', '/upp/x?y', '/set?x=1', '/re/one/two?q=1', '/url/x', '/scheme/x'),
+    requests: gets(
+      '/host/x%20y?q',
+      '/whole/a%2Fb?c',
+      '/uri/a%20b?c',
+      '/args?a=b',
+      '/args',
+      '/up/x?y',
+      '/upp/x?y',
+      '/set?x=1',
+      '/re/one/two?q=1',
+      '/url/x',
+      '/scheme/x',
+    ),
   },
   {
     name: 'request headers by default and set, removed and inherited',
@@ -63,8 +110,21 @@ export const proxyCases: readonly Case[] = [
       location /method { proxy_method POST; proxy_pass http://{{a}}; }`),
     requests: [
       ...gets('/default', '/inherit', '/own', '/hh', '/hp', '/hproxy', '/off', '/method'),
-      get('/default', { 'Accept-Encoding': 'gzip', Accept: '*/*', Cookie: 'a=b', 'X-Forwarded-For': '1.2.3.4', 'User-Agent': 'me', Referer: 'x' }),
-      get('/own', { 'Accept-Encoding': 'gzip', 'X-Forwarded-For': '1.2.3.4', 'User-Agent': 'me', 'x-twice': 'client', 'X-Empty': 'client' }),
+      get('/default', {
+        'Accept-Encoding': 'gzip',
+        Accept: '*/*',
+        Cookie: 'a=b',
+        'X-Forwarded-For': '1.2.3.4',
+        'User-Agent': 'me',
+        Referer: 'x',
+      }),
+      get('/own', {
+        'Accept-Encoding': 'gzip',
+        'X-Forwarded-For': '1.2.3.4',
+        'User-Agent': 'me',
+        'x-twice': 'client',
+        'X-Empty': 'client',
+      }),
       get('/off', { Accept: 'a', Cookie: 'b' }),
       get('/default', { TE: 'trailers', 'Keep-Alive': '300', Connection: 'keep-alive, X-Hop', 'X-Hop': '1' }),
       get('/default', { X_Under: '1', 'X-Ok': '2' }),
@@ -89,18 +149,85 @@ export const proxyCases: readonly Case[] = [
       location / { proxy_pass http://{{a}}; }
       location /own { proxy_hide_header X-Other; proxy_pass_header Server; proxy_pass http://{{a}}; add_header X-Up $upstream_http_x_value; add_header X-Status $upstream_status always; }`),
     requests: [
-      get('/', want({ headers: [['X-Secret', '1'], ['X-Other', '2'], ['Content-Type', 'text/plain'], ['X-Added', 'upstream']] })),
-      get('/own', want({ headers: [['X-Secret', '1'], ['X-Other', '2'], ['X-Value', 'v'], ['Content-Type', 'text/plain; charset=x']] })),
-      ...[201, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 418, 500, 503].map((status) => get('/own', want({ status, headers: [['X-Value', 'v']] }))),
-      get('/', want({ headers: [['Set-Cookie', 'a=1'], ['Set-Cookie', 'b=2'], ['Cache-Control', 'no-store'], ['Cache-Control', 'private']] })),
-      get('/', want({ headers: [['X-Accel-Expires', '1'], ['X-Accel-Buffering', 'no'], ['X-Ok', '1']] })),
+      get(
+        '/',
+        want({
+          headers: [
+            ['X-Secret', '1'],
+            ['X-Other', '2'],
+            ['Content-Type', 'text/plain'],
+            ['X-Added', 'upstream'],
+          ],
+        }),
+      ),
+      get(
+        '/own',
+        want({
+          headers: [
+            ['X-Secret', '1'],
+            ['X-Other', '2'],
+            ['X-Value', 'v'],
+            ['Content-Type', 'text/plain; charset=x'],
+          ],
+        }),
+      ),
+      ...[201, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 418, 500, 503].map((status) =>
+        get('/own', want({ status, headers: [['X-Value', 'v']] })),
+      ),
+      get(
+        '/',
+        want({
+          headers: [
+            ['Set-Cookie', 'a=1'],
+            ['Set-Cookie', 'b=2'],
+            ['Cache-Control', 'no-store'],
+            ['Cache-Control', 'private'],
+          ],
+        }),
+      ),
+      get(
+        '/',
+        want({
+          headers: [
+            ['X-Accel-Expires', '1'],
+            ['X-Accel-Buffering', 'no'],
+            ['X-Ok', '1'],
+          ],
+        }),
+      ),
       get('/', want({ status: 200, headers: [['Transfer-Encoding', 'chunked']], body: 'chunks' })),
       get('/', want({ status: 200, headers: [['Transfer-Encoding', 'chunked']], body: 'chunks' }), { version: '1.0' }),
-      get('/', want({ headers: [['ETag', '"x"'], ['Last-Modified', 'Sun, 01 Jun 2025 12:00:00 GMT']] })),
+      get(
+        '/',
+        want({
+          headers: [
+            ['ETag', '"x"'],
+            ['Last-Modified', 'Sun, 01 Jun 2025 12:00:00 GMT'],
+          ],
+        }),
+      ),
       get('/', want({ headers: [['Location', '/only-with-200']] })),
       ask('HEAD', '/', { headers: want({ body: 'twelve bytes' }) }),
-      get('/', want({ status: 401, headers: [['WWW-Authenticate', 'Basic realm="x"'], ['WWW-Authenticate', 'Bearer']] })),
-      get('/', want({ status: 200, headers: [['Content-Encoding', 'identity'], ['Link', '</x>; rel=preload']] })),
+      get(
+        '/',
+        want({
+          status: 401,
+          headers: [
+            ['WWW-Authenticate', 'Basic realm="x"'],
+            ['WWW-Authenticate', 'Bearer'],
+          ],
+        }),
+      ),
+      get(
+        '/',
+        want({
+          status: 200,
+          headers: [
+            ['Content-Encoding', 'identity'],
+            ['Link', '</x>; rel=preload'],
+          ],
+        }),
+      ),
     ],
   },
   {
@@ -111,7 +238,18 @@ export const proxyCases: readonly Case[] = [
       location /static/ { internal; add_header X-Static yes; }
       location @named { return 200 "named $uri\\n"; }`),
     requests: [
-      get('/x', want({ headers: [['X-Accel-Redirect', '/static/a.txt'], ['Content-Type', 'text/x-own'], ['Set-Cookie', 'a=b'], ['Cache-Control', 'no-cache'], ['X-Lost', '1']] })),
+      get(
+        '/x',
+        want({
+          headers: [
+            ['X-Accel-Redirect', '/static/a.txt'],
+            ['Content-Type', 'text/x-own'],
+            ['Set-Cookie', 'a=b'],
+            ['Cache-Control', 'no-cache'],
+            ['X-Lost', '1'],
+          ],
+        }),
+      ),
       get('/x', want({ headers: [['X-Accel-Redirect', '/static/none']] })),
       get('/x', want({ headers: [['X-Accel-Redirect', '@named']] })),
       get('/static/a.txt'),
@@ -128,10 +266,14 @@ export const proxyCases: readonly Case[] = [
       location /var/ { proxy_pass http://app; proxy_redirect http://$host/ https://$host/; }
       location /case/ { proxy_pass http://app; proxy_redirect ~*^HTTP://Case/ /lower/; }`)}`,
     requests: [
-      ...['http://app/two/x', 'http://app/other', '/relative', 'http://app/two', 'http://else/', '?q', '//app/two/x', 'x'].map((to) => get('/one/y', want({ status: 302, headers: [['Location', to]] }))),
+      ...['http://app/two/x', 'http://app/other', '/relative', 'http://app/two', 'http://else/', '?q', '//app/two/x', 'x'].map((to) =>
+        get('/one/y', want({ status: 302, headers: [['Location', to]] })),
+      ),
       ...['http://app/x', 'http://app', '/x'].map((to) => get('/keep/y', want({ status: 301, headers: [['Location', to]] }))),
       get('/off/y', want({ status: 302, headers: [['Location', 'http://app/two/x']] })),
-      ...['http://a.example/x', 'http://b.example/re/z', 'http://app/q', 'https://a.example/x'].map((to) => get('/own/y', want({ status: 302, headers: [['Location', to]] }))),
+      ...['http://a.example/x', 'http://b.example/re/z', 'http://app/q', 'https://a.example/x'].map((to) =>
+        get('/own/y', want({ status: 302, headers: [['Location', to]] })),
+      ),
       get('/var/', want({ status: 302, headers: [['Location', 'http://localhost/x']] })),
       get('/case/', want({ status: 302, headers: [['Location', 'http://case/x']] })),
       get('/one/y', want({ status: 200, headers: [['Refresh', '5; url=http://app/two/r']] })),
@@ -145,8 +287,16 @@ export const proxyCases: readonly Case[] = [
       location /p/ { proxy_pass http://{{a}}; proxy_cookie_path /app/ /; proxy_cookie_path ~^/re/(\\w+) /x/$1; }
       location /off/ { proxy_pass http://{{a}}; proxy_cookie_path off; }`),
     requests: [
-      ...['a=1; Domain=internal.example', 'a=1; Domain=.internal.example; Path=/app/x', 'a=1; domain=INTERNAL.example', 'a=1; Domain=x.shop.lan', 'a=1'].map((cookie) => get('/d/', want({ headers: [['Set-Cookie', cookie]] }))),
-      ...['a=1; Path=/app/x', 'a=1; path=/app/; HttpOnly', 'a=1; Path=/re/yy/z; Secure', 'a=1; Path=/', 'a=1;Path=/app/'].map((cookie) => get('/p/', want({ headers: [['Set-Cookie', cookie]] }))),
+      ...[
+        'a=1; Domain=internal.example',
+        'a=1; Domain=.internal.example; Path=/app/x',
+        'a=1; domain=INTERNAL.example',
+        'a=1; Domain=x.shop.lan',
+        'a=1',
+      ].map((cookie) => get('/d/', want({ headers: [['Set-Cookie', cookie]] }))),
+      ...['a=1; Path=/app/x', 'a=1; path=/app/; HttpOnly', 'a=1; Path=/re/yy/z; Secure', 'a=1; Path=/', 'a=1;Path=/app/'].map((cookie) =>
+        get('/p/', want({ headers: [['Set-Cookie', cookie]] })),
+      ),
       get('/off/', want({ headers: [['Set-Cookie', 'a=1; Path=/app/']] })),
     ],
   },
@@ -161,7 +311,10 @@ export const proxyCases: readonly Case[] = [
       location /down/ { proxy_pass http://127.0.0.1:1; }
       location /errors/ { }`),
     requests: [
-      ...[404, 500, 503, 200, 403].flatMap((status) => [get('/x', want({ status, body: 'upstream\n' })), get('/i/x', want({ status, body: 'upstream\n' }))]),
+      ...[404, 500, 503, 200, 403].flatMap((status) => [
+        get('/x', want({ status, body: 'upstream\n' })),
+        get('/i/x', want({ status, body: 'upstream\n' })),
+      ]),
       get('/down/'),
       get('/x', want({ drop: true })),
       ask('POST', '/i/x', { body: 'b', headers: want({ status: 404 }) }),
@@ -214,7 +367,15 @@ export const proxyCases: readonly Case[] = [
       upstream ip { ip_hash; server {{a}}; server {{b}}; server {{c}}; }
       upstream lc { least_conn; server {{a}}; server {{b}} weight=2; }
       ${server('location /h { proxy_pass http://h; } location /hc { proxy_pass http://hc; } location /ip { proxy_pass http://ip; } location /lc { proxy_pass http://lc; }')}`,
-    requests: gets(...['', '1', '2', '3', 'abc', 'x', 'y', 'zz', 'long-key-of-a-client'].map((k) => `/h?k=${k}`), '/ip', '/ip', '/lc', '/lc', '/lc', '/lc'),
+    requests: gets(
+      ...['', '1', '2', '3', 'abc', 'x', 'y', 'zz', 'long-key-of-a-client'].map((k) => `/h?k=${k}`),
+      '/ip',
+      '/ip',
+      '/lc',
+      '/lc',
+      '/lc',
+      '/lc',
+    ),
   },
   {
     name: 'timeouts and broken upstreams',
@@ -222,7 +383,14 @@ export const proxyCases: readonly Case[] = [
       location / { proxy_pass http://{{a}}; proxy_read_timeout 300ms; }
       location /refused { proxy_pass http://127.0.0.1:1; }
       location /nosock { proxy_pass http://unix:/nowhere.sock; }`),
-    requests: [get('/', want({ afterMs: 900 })), get('/', want({ afterMs: 50 })), get('/refused'), get('/nosock'), get('/', want({ drop: true })), post('/', 'x', want({ drop: true }))],
+    requests: [
+      get('/', want({ afterMs: 900 })),
+      get('/', want({ afterMs: 50 })),
+      get('/refused'),
+      get('/nosock'),
+      get('/', want({ drop: true })),
+      post('/', 'x', want({ drop: true })),
+    ],
   },
   {
     name: 'bodies are handed on, chunked ones too, up to client_max_body_size',
@@ -247,6 +415,9 @@ export const proxyCases: readonly Case[] = [
   {
     name: 'buffering on and off give the same answer',
     conf: server('location / { proxy_pass http://{{c}}; } location /off { proxy_buffering off; proxy_pass http://{{c}}; }'),
-    requests: ['/', '/off'].flatMap((path) => [get(path, want({ body: 'z'.repeat(3000) })), get(path, want({ status: 206, headers: [['Content-Range', 'bytes 0-1/9']], body: 'zz' }))]),
+    requests: ['/', '/off'].flatMap((path) => [
+      get(path, want({ body: 'z'.repeat(3000) })),
+      get(path, want({ status: 206, headers: [['Content-Range', 'bytes 0-1/9']], body: 'zz' })),
+    ]),
   },
 ];

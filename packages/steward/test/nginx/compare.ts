@@ -42,7 +42,13 @@ export interface Side {
 }
 
 const neutral = (text: string, { ports, logs }: Side): string =>
-  ports.reduce((all, port, index) => all.replaceAll(`:${port}`, `:PORT${index + 1}`).replaceAll(new RegExp(`\\b${port}\\b`, 'g'), `PORT${index + 1}`), text).replaceAll(logs, 'LOGS');
+  ports
+    .reduce(
+      (all, port, index) =>
+        all.replaceAll(`:${port}`, `:PORT${index + 1}`).replaceAll(new RegExp(`\\b${port}\\b`, 'g'), `PORT${index + 1}`),
+      text,
+    )
+    .replaceAll(logs, 'LOGS');
 
 const isOwnPage = ({ status, body }: Received): boolean => status >= 300 && /<center>nginx/.test(body.toString('latin1'));
 
@@ -69,21 +75,36 @@ function headerText(name: string, value: string, side: Side): string {
   if (name === 'expires') return expiryOf(value);
   if (name === 'connection') return /close/i.test(value) ? 'close' : /upgrade/i.test(value) ? 'upgrade' : 'keep-alive';
   const text = neutral(value, side);
-  return name === 'location' ? text.replace(/^https?:\/\/[^/]*:PORT\d(?=\/|$)/, '').replace(/^https?:\/\/(localhost|127\.0\.0\.1)(?=\/)/, '') : text;
+  return name === 'location'
+    ? text.replace(/^https?:\/\/[^/]*:PORT\d(?=\/|$)/, '').replace(/^https?:\/\/(localhost|127\.0\.0\.1)(?=\/)/, '')
+    : text;
 }
 
 /** One answer as lines of text. `usesOwnPage`: nginx sent a page of its own. */
 function linesOf(answer: Received, usesOwnPage: boolean, side: Side): string[] {
   const isEncoded = answer.headers.some(([name]) => name === 'content-encoding');
-  const skipped = new Set(usesOwnPage ? ['content-type', 'content-length', 'content-encoding', 'accept-ranges', 'last-modified'] : isEncoded ? ['content-length'] : []);
+  const skipped = new Set(
+    usesOwnPage
+      ? ['content-type', 'content-length', 'content-encoding', 'accept-ranges', 'last-modified']
+      : isEncoded
+        ? ['content-length']
+        : [],
+  );
   const headers = answer.headers
     .filter(([name]) => (compared.has(name) || (name.startsWith('x-') && name !== 'x-request-id')) && !skipped.has(name))
     .map(([name, value]) => `${name}: ${headerText(name, value, side)}`)
     .filter((line) => line !== 'connection: keep-alive');
   const body = usesOwnPage ? '(a page of its own)' : neutral(decoded(answer), side);
   const interim = answer.interim.map((status) => `interim ${status}`);
-  const sorted = headers.map((line, index) => [line.split(':')[0] ?? '', index, line] as const).sort((one, other) => (one[0] < other[0] ? -1 : one[0] > other[0] ? 1 : one[1] - other[1]));
-  return [`status ${answer.status}`, ...interim, ...sorted.map(([, , line]) => line), `body ${body.length > 400 ? `${body.length} bytes, ${body.slice(0, 60)}` : JSON.stringify(body)}`];
+  const sorted = headers
+    .map((line, index) => [line.split(':')[0] ?? '', index, line] as const)
+    .sort((one, other) => (one[0] < other[0] ? -1 : one[0] > other[0] ? 1 : one[1] - other[1]));
+  return [
+    `status ${answer.status}`,
+    ...interim,
+    ...sorted.map(([, , line]) => line),
+    `body ${body.length > 400 ? `${body.length} bytes, ${body.slice(0, 60)}` : JSON.stringify(body)}`,
+  ];
 }
 
 /** Headers of requests that belong to one connection, or that the test itself sends. */
@@ -112,7 +133,12 @@ export function shown({ exchange, got, side }: Outcome, nginx: Exchange): string
     const reference = nginx.answers[index];
     return linesOf(answer, reference !== undefined && isOwnPage(reference), side);
   });
-  const end = exchange.end === 'hung' ? ['HUNG'] : exchange.answers.length < nginx.answers.length || nginx.answers.length === 0 ? [`connection ${exchange.end} after ${exchange.answers.length} answers`] : [];
+  const end =
+    exchange.end === 'hung'
+      ? ['HUNG']
+      : exchange.answers.length < nginx.answers.length || nginx.answers.length === 0
+        ? [`connection ${exchange.end} after ${exchange.answers.length} answers`]
+        : [];
   return [...answers, ...gotLines(got, side), ...end].join('\n');
 }
 

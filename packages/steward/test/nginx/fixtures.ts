@@ -10,7 +10,7 @@ const contents: Readonly<Record<string, string | Buffer>> = {
   'a.txt': 'the text a\n',
   'b.html': '<p>the page b</p>\n',
   'empty.txt': '',
-  'noextension': 'no extension\n',
+  noextension: 'no extension\n',
   'app.js': 'console.log(1)\n',
   'style.css': 'body { color: red }\n',
   'data.json': `{"list":[${Array.from({ length: 200 }, (_, n) => n).join(',')}]}\n`,
@@ -43,7 +43,7 @@ const contents: Readonly<Record<string, string | Buffer>> = {
   'app/index.html': 'single page app\n',
   'app/real.txt': 'real\n',
   // anna:secret (SHA), bob:secret ($apr1$)
-  htpasswd: 'anna:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\nbob:$apr1$salt1234$ywHTFSyCjb62B0BPtYETP.\nplain:{PLAIN}open\n',
+  htpasswd: 'anna:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\nbob:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/\nplain:{PLAIN}open\n',
 };
 
 /** Writes them below `folder`, all of one modification time. */

@@ -111,7 +111,9 @@ export async function compareCase(bench: Bench, one: Case): Promise<string> {
   bench.cases++;
   const nginx = await nginxSide(bench, one);
   if (isRecording) {
-    const text = nginx.outcomes.map((outcome, index) => `  ${one.requests[index]?.name}\n${shown(outcome, outcome.exchange).replaceAll(/^/gm, '    ')}`);
+    const text = nginx.outcomes.map(
+      (outcome, index) => `  ${one.requests[index]?.name}\n${shown(outcome, outcome.exchange).replaceAll(/^/gm, '    ')}`,
+    );
     process.stdout.write(`${one.name}\n${text.join('\n')}\n${nginx.logs}\n`);
     return '';
   }
@@ -131,7 +133,26 @@ function writeTls(folder: string): void {
   const make = (name: string, ...more: string[]): void =>
     void execFileSync(
       'openssl',
-      ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`, '-keyout', join(folder, `${name}.key`), '-out', join(folder, `${name}.crt`), ...more],
+      [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-nodes',
+        '-days',
+        '2',
+        '-subj',
+        `/CN=${name}`,
+        '-addext',
+        `subjectAltName=DNS:${name}`,
+        '-keyout',
+        join(folder, `${name}.key`),
+        '-out',
+        join(folder, `${name}.crt`),
+        ...more,
+      ],
       { stdio: 'ignore' },
     );
   for (const name of ['one.example', 'two.example', 'client']) make(name);
@@ -141,7 +162,12 @@ function writeTls(folder: string): void {
 export function useBench(): Bench {
   const folder = mkdtempSync(join(tmpdir(), 'steward-nginx-'));
   chmodSync(folder, 0o755);
-  const bench: { -readonly [K in keyof Bench]: Bench[K] } = { folder, upstreams: undefined as unknown as Upstreams, gateway: undefined, cases: 0 };
+  const bench: { -readonly [K in keyof Bench]: Bench[K] } = {
+    folder,
+    upstreams: undefined as unknown as Upstreams,
+    gateway: undefined,
+    cases: 0,
+  };
   before(async () => {
     needsNginx();
     writeFixtures(join(folder, 'files'));

@@ -57,7 +57,10 @@ async function start(name: string, at: string | 0, got: Got[]): Promise<Server> 
     request.on('error', () => {});
     request.on('end', () => {
       const flat = request.rawHeaders;
-      const headers = Array.from({ length: flat.length / 2 }, (_, n) => [(flat[2 * n] ?? '').toLowerCase(), flat[2 * n + 1] ?? ''] as const);
+      const headers = Array.from(
+        { length: flat.length / 2 },
+        (_, n) => [(flat[2 * n] ?? '').toLowerCase(), flat[2 * n + 1] ?? ''] as const,
+      );
       const body = Buffer.concat(parts).toString('latin1');
       got.push({ server: name, method: request.method ?? '', url: request.url ?? '', headers, body });
       answer(name, request, response);
@@ -71,12 +74,7 @@ async function start(name: string, at: string | 0, got: Got[]): Promise<Server> 
 export async function startUpstreams(folder: string): Promise<Upstreams> {
   const got: Got[] = [];
   const sockets = { c: join(folder, 'c.sock'), d: join(folder, 'd.sock') };
-  const [a, b, c, d] = await Promise.all([
-    start('a', 0, got),
-    start('b', 0, got),
-    start('c', sockets.c, got),
-    start('d', sockets.d, got),
-  ]);
+  const [a, b, c, d] = await Promise.all([start('a', 0, got), start('b', 0, got), start('c', sockets.c, got), start('d', sockets.d, got)]);
   const tcp = (server: Server): string => `127.0.0.1:${(server.address() as { port: number }).port}`;
   return {
     addresses: { a: tcp(a), b: tcp(b), c: `unix:${sockets.c}`, d: `unix:${sockets.d}` },

@@ -1,6 +1,6 @@
 /** HTTP as bytes: what is sent to nginx and to Steward alike, and what either sends back. */
 import { connect } from 'node:net';
-import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 
 /** Bytes for one connection; `methods` are those of the requests in it, in their order. */
 export interface Sent {
@@ -95,7 +95,8 @@ export function exchange(port: number, { bytes, methods, after, tls }: Sent): Pr
     const answers: Received[] = [];
     let rest: Buffer = Buffer.alloc(0);
     let owed = after;
-    const socket = tls === undefined ? connect(port, '127.0.0.1') : connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false, ...tls });
+    const socket =
+      tls === undefined ? connect(port, '127.0.0.1') : connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false, ...tls });
     const finish = (end: Exchange['end']): void => {
       clearTimeout(timer);
       socket.destroy();

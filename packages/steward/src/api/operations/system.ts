@@ -11,7 +11,7 @@ const toItem = (fact: Fact): StreamItem<Fact> => ({ id: String(fact.cursor), dat
 export function systemHandlers({
   system,
   journal,
-}: Rooms): Pick<Handlers, 'planConfig' | 'applyConfig' | 'listFacts' | 'getStatus' | 'getAuthority' | 'shutDown'> {
+}: Rooms): Pick<Handlers, 'planConfig' | 'applyConfig' | 'listFacts' | 'getStatus' | 'getAuthority' | 'getTraffic' | 'shutDown'> {
   return {
     planConfig: ({ body }) => system.plan(body),
     applyConfig: ({ body }) => system.apply(body),
@@ -37,6 +37,7 @@ export function systemHandlers({
     },
     getStatus: () => system.status(),
     getAuthority: () => system.authority(),
+    getTraffic: () => system.traffic(),
     shutDown: () => system.shutDown(),
   };
 }

@@ -24,8 +24,8 @@ const keyOf = ({ host, port }: ListenAddress): string => `${host ?? '*'}:${port}
 export const speaksTls = (server: Server): boolean => inherited(server, 'ssl')?.value === true;
 
 /** A ServerName, then the aliases; a virtual host takes no name from the main server. */
-function hostsOf({ settings }: Server): readonly Given<string>[] {
-  const all = [...(settings.name === undefined ? [] : [settings.name]), ...settings.aliases];
+function hostsOf({ own }: Server): readonly Given<string>[] {
+  const all = [...(own.name === undefined ? [] : [own.name]), ...own.aliases];
   return all.filter((host, index) => all.findIndex(({ value }) => value === host.value) === index);
 }
 
@@ -103,8 +103,10 @@ function place(server: Server, addresses: Map<string, Address>, scene: Scene): r
 
 /** The main server with the ports no virtual host is on, when it has anything to serve. */
 function mainServer(scene: Scene): readonly Server[] {
-  const { root, passes, located, redirects } = scene.main.settings;
-  if (root === undefined && passes.length + located.length + redirects.length === 0) return [];
+  const { root, passes, redirects, folders } = scene.main.own;
+  const rewrites = scene.main.settings.rewrites.length;
+  const located = scene.main.sections.filter(({ settings }) => settings.pass !== undefined).length;
+  if (root === undefined && passes.length + located + redirects.length + folders.length + rewrites === 0) return [];
   const taken = new Set(scene.hosts.flatMap((host) => listensOf(host, scene)).map(({ port }) => port));
   const free = scene.listens.filter(({ port }) => !taken.has(port));
   if (scene.listens.length === 0 && scene.hosts.length === 0)

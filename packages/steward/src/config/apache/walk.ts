@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { readUnlisted } from './directives/rest.ts';
 import { splitWords, type Word } from './lex.ts';
 import { type Directive, parse } from './parse.ts';
-import type { Call, Entry, Scene, Server } from './scene.ts';
+import type { Call, Entry, Level, Scene, Server } from './scene.ts';
 import { entryOf, suggestName } from './table.ts';
 
 const maxIncludes = 2000;
@@ -29,23 +29,26 @@ function areNamesKnown(entry: Entry, missing: readonly Word[], scene: Scene): bo
   return missing.length === 0 || entry.undefinedNames !== undefined;
 }
 
-function readDirective(directive: Directive, server: Server, scene: Scene): void {
+/** Why a directive may not stand where it does. */
+function placeProblem(entry: Entry, server: Server, level: Level): string | undefined {
+  if (entry.in === 'main' && server.main !== undefined) return '<VirtualHost>';
+  return entry.in !== undefined && level.context !== 'server' ? level.shown : undefined;
+}
+
+function readDirective(directive: Directive, server: Server, level: Level, scene: Scene): void {
   const { words, undefined: missing } = scene.wordsOf(directive);
-  const call: Call = { directive, args: words, server, scene };
+  const call: Call = { directive, args: words, missing, server, level, scene };
   const entry = entryOf(directive.name);
   if (entry === undefined) {
     readUnlisted(call, suggestName(directive.name));
     return;
   }
   const wrong = argumentProblem(entry, directive, words.length);
+  const misplaced = placeProblem(entry, server, level);
   if (wrong !== undefined) scene.error('config/apache-arguments', `${directive.name} ${wrong}`, directive.at);
-  else if (entry.mainOnly === true && server.main !== undefined) {
-    scene.error(
-      'config/apache-not-allowed-here',
-      `${directive.name} is not allowed in <VirtualHost>`,
-      directive.at,
-      'Write it outside of sections.',
-    );
+  else if (misplaced !== undefined) {
+    const hint = 'Write it outside of sections.';
+    scene.error('config/apache-not-allowed-here', `${directive.name} is not allowed in ${misplaced}`, directive.at, hint);
   } else if (areNamesKnown(entry, missing, scene)) entry.read(call);
 }
 
@@ -69,7 +72,7 @@ export function createWalk(file: string, sceneOf: () => Scene): Scene['walk'] {
   const open = [resolve(file)];
   let opened = 0;
 
-  const enter = (source: { readonly file: string; readonly text: string }, word: Word, server: Server): void => {
+  const enter = (source: { readonly file: string; readonly text: string }, word: Word, server: Server, level: Level): void => {
     const scene = sceneOf();
     const path = resolve(source.file);
     if (open.includes(path)) {
@@ -90,10 +93,10 @@ export function createWalk(file: string, sceneOf: () => Scene): Scene['walk'] {
     const { directives, errors } = parse(source.file, source.text);
     for (const error of errors) scene.error('config/apache-syntax', error.message, error.at, error.hint);
     open.push(path);
-    walk(directives, server);
+    walk(directives, server, level);
     open.pop();
   };
-  const include = (directive: Directive, server: Server): void => {
+  const include = (directive: Directive, server: Server, level: Level): void => {
     const scene = sceneOf();
     const [word, ...more] = scene.wordsOf(directive).words;
     if (word === undefined || more.length > 0) {
@@ -114,12 +117,12 @@ export function createWalk(file: string, sceneOf: () => Scene): Scene['walk'] {
         `It is looked for in ${folder}. IncludeOptional may name files that are missing.`,
       );
     }
-    for (const source of found) enter(source, word, server);
+    for (const source of found) enter(source, word, server, level);
   };
-  const walk = (block: readonly Directive[], server: Server): void => {
+  const walk = (block: readonly Directive[], server: Server, level: Level): void => {
     for (const directive of block) {
-      if (/^include(optional)?$/i.test(directive.name) && directive.block === undefined) include(directive, server);
-      else readDirective(directive, server, sceneOf());
+      if (/^include(optional)?$/i.test(directive.name) && directive.block === undefined) include(directive, server, level);
+      else readDirective(directive, server, level, sceneOf());
     }
   };
   return walk;

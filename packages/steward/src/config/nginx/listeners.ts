@@ -31,10 +31,10 @@ const keyOf = ({ host, port }: ListenAddress): string => `${host ?? '*'}:${port}
 
 const spellings = (name: string): readonly string[] => (name.startsWith('.') ? [name.slice(1), `*${name}`] : [name]);
 
-/** The host names of a server in Steward's spelling; `_` and the empty name match no host a client asks for. */
+/** The host names of a server in Steward's spelling; `_` matches no host a client asks for, the empty name those who ask for none. */
 function hostsOf(server: ServerLevel): readonly Given<string>[] {
   return server.names
-    .filter(({ value }) => value !== '_' && value !== '')
+    .filter(({ value }) => value !== '_')
     .flatMap(({ value, at }) => spellings(value.startsWith('~') ? value : value.toLowerCase()).map((host) => ({ value: host, at })));
 }
 

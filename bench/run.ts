@@ -33,7 +33,8 @@ function read(argv: readonly string[]): { names: readonly string[]; other: Parti
   return { names: positionals, other };
 }
 
-const paceText = ({ rounds, seconds }: Pace): string => `${rounds} rounds${seconds > 0 ? ` of ${seconds} s each` : ''}`;
+const paceText = ({ rounds, seconds }: Pace, usual: Pace): string =>
+  `${rounds} round${rounds === 1 ? '' : 's'}${usual.seconds > 0 ? ` of ${seconds} s each` : ''}`;
 
 /** Runs the named measurements, all without names; resolves to the exit code. Ctrl-C stops what was started, then ends. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -46,11 +47,12 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
+  process.stdout.on('error', () => interrupted.abort()); // nobody reads any more, as behind `| head`
   console.log(machineLine());
   for (const { name, about, pace: usual, run } of measurements) {
     if (asked.names.length > 0 && !asked.names.includes(name)) continue;
     const pace = { ...usual, ...asked.other };
-    console.log(`\n${name}: ${about}, ${paceText(pace)}`);
+    console.log(`\n${name}: ${about}, ${paceText(pace, usual)}`);
     try {
       await run(interrupted.signal, console.log, pace);
     } catch (error) {

@@ -1,10 +1,8 @@
 /**
  * Clients with kept connections that send so many requests a second, whether or not the ones before are answered (open loop); a latency
  * counts from when the request was handed to the client, waiting for a free connection included, so a server that stops for a second shows
- * as a second to all who came meanwhile. A program of its own, told by its argument
- * (JSON) what to send; it reports over IPC.
+ * as a second to all who came meanwhile. A program of its own, told by its argument (JSON) what to send; it reports over IPC.
  */
-
 import http from 'node:http';
 import https from 'node:https';
 import { createHistogram } from 'node:perf_hooks';

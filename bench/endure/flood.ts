@@ -19,12 +19,18 @@ const hourMs = 3_600_000;
 type Outcome = { what: string; found?: AbResult | Load; fault?: string; worstMemoryMb: number };
 
 /** Runs one load; what makes it give up is its fault. */
-async function endure(what: string, workers: readonly number[], run: () => Promise<AbResult | Load>): Promise<Outcome> {
+async function endure(
+  what: string,
+  workers: readonly number[],
+  signal: AbortSignal,
+  run: () => Promise<AbResult | Load>,
+): Promise<Outcome> {
   try {
     const found = await run();
     const failed = 'failed' in found ? found.failed : found.errors;
     return { what, found, worstMemoryMb: await worstMemory(workers), ...(failed > 0 && { fault: `${what}: ${failed} failed` }) };
   } catch (error) {
+    signal.throwIfAborted();
     return { what, fault: `${what}: ${lastLine((error as Error).message)}`, worstMemoryMb: await worstMemory(workers) };
   }
 }
@@ -60,9 +66,9 @@ export const flood: Trial = {
     const abOptions = ['-s', String(patienceSeconds), '-c', String(connections), '-n', count];
     const seconds = scaled(wrkSeconds, conditions);
     const outcomes = [
-      await endure('ab', steward.workers, () => ab(abOptions, url, signal, hourMs)),
-      await endure('ab -k', steward.workers, () => ab(['-k', ...abOptions], url, signal, hourMs)),
-      await endure('wrk', steward.workers, () => load(url, seconds, signal, connections, ['--timeout', `${patienceSeconds}s`])),
+      await endure('ab', steward.workers, signal, () => ab(abOptions, url, signal, hourMs)),
+      await endure('ab -k', steward.workers, signal, () => ab(['-k', ...abOptions], url, signal, hourMs)),
+      await endure('wrk', steward.workers, signal, () => load(url, seconds, signal, connections, ['--timeout', `${patienceSeconds}s`])),
     ];
     print(table([`${connections} clients`, 'requests', 'req/s', 'p50 ms', 'p99 ms', 'most MB'], outcomes.map(row)));
     const died = (await worstMemory(steward.workers)) === 0 ? ['a worker of the gateway died'] : [];

@@ -35,6 +35,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
+  process.stdout.on('error', () => interrupted.abort()); // nobody reads any more, as behind `| head`
   console.log(`${machineLine()}\nopen files: ${await raiseFileLimit()} a process; scale ${asked.scale}`);
   let broken = 0;
   for (const { name, about, run } of trials) {

@@ -7,6 +7,7 @@
  * MB/s for 55 to 65 ms, nginx 1,000 MB/s for 86 ms. So: read, through the thread pool, where a slow disk stops nobody else.
  */
 import fs from 'node:fs';
+import { getDefaultHighWaterMark } from 'node:stream';
 import type { Reply } from './carrier.ts';
 
 /** For a client that takes it as fast as it comes. */
@@ -18,6 +19,12 @@ const maxIdleLarge = 16;
 const maxIdleSmall = 64;
 /** A client that keeps a buffer longer is slow: nothing is read ahead for it. */
 const slowMs = 50;
+
+/**
+ * What a stream of Node holds before its `write` gives false: of a part at least this long, true says that the kernel has it
+ * all. A shorter one may still be on its way; its buffer is left to it.
+ */
+const streamLimit = getDefaultHighWaterMark(false);
 
 const idleLarge: Buffer[] = [];
 const idleSmall: Buffer[] = [];
@@ -42,7 +49,10 @@ function takeBack(buffer: Buffer, usable: boolean): void {
 /** Bytes of one's own, or a part of the file. */
 export type Piece = Buffer | { readonly start: number; readonly length: number };
 
-/** What sending needs of an exchange. `write` that gives false holds on to its buffer until `onDrain`. */
+/**
+ * What sending needs of an exchange: when `write` gives false, nothing holds its part any more once `onDrain` is called; when it
+ * gives true, nothing holds a part as long as a stream's limit. Both are how streams of Node are.
+ */
 export type SendingExchange = Pick<Reply, 'write' | 'end' | 'breakOff' | 'onDrain' | 'onAbandon' | 'closed'>;
 
 /**
@@ -129,9 +139,8 @@ class FileSender {
       this.#waitsSinceMs = performance.now();
       return;
     }
-    // Taken, but perhaps not sent: the buffer is left to it.
     this.#sending = undefined;
-    if (buffer !== undefined) takeBack(buffer, false);
+    if (buffer !== undefined) takeBack(buffer, bytes.length >= streamLimit);
   }
 
   #drained(): void {

@@ -201,6 +201,7 @@ export const fileCases: readonly Case[] = [
       location /static/ { types { } default_type text/x-static; }
       location /dir/ { types { text/x-dir txt; } }
       location /ret { return 200 x; }`)}`,
+    allow: { types: ['GET /static/a.txt', 'GET /dir/other.html', 'GET /image.png'] },
     requests: gets(
       '/a.txt',
       '/b.html',
@@ -252,6 +253,7 @@ export const fileCases: readonly Case[] = [
   {
     name: 'precompressed files',
     conf: server(`${types} root {{files}}; gzip_static on;`),
+    allow: { types: ['GET /packed.txt.gz'] },
     requests: [
       get('/packed.txt', { 'Accept-Encoding': 'gzip' }),
       get('/packed.txt'),
@@ -299,6 +301,6 @@ export const fileCases: readonly Case[] = [
     name: 'hidden files and nothing that protects them',
     conf: server(`${types} root {{files}}; location ~ /\\.ht { deny all; }`),
     requests: gets('/.hidden', '/.htaccess', '/dir/.htx', '/a.txt'),
-    allow: ['hidden'],
+    allow: { hidden: ['GET /.hidden'] },
   },
 ];

@@ -113,6 +113,7 @@ export const locationCases: readonly Case[] = [
       location = /b { ${say('exact b')} }
       location ~ \\.php$ { ${say('php')} }
       location "/a b" { ${say('space')} }`),
+    allow: { strict: ['GET /a/?x#y'] },
     requests: gets(...strangePaths),
   },
   {
@@ -207,7 +208,7 @@ export const locationCases: readonly Case[] = [
   },
   {
     name: 'a location without content serves what its server does',
-    conf: untyped(`
+    conf: server(`
       root {{files}};
       location /dir/ { }
       location /static { }`),
@@ -227,6 +228,7 @@ export const locationCases: readonly Case[] = [
     conf: untyped(`
       server_name localhost;
       location / { return 200 "$request_method|$host|$uri|$request_uri|$args|$http_host\\n"; }`),
+    allow: { strict: ['version 1.2', 'two blanks', 'line feeds alone', 'no version'] },
     requests: [
       get('http://localhost/x?y=1'),
       get('http://other.example/x', { Host: 'localhost' }),

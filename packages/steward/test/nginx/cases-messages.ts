@@ -25,6 +25,7 @@ export const messageCases: readonly Case[] = [
   {
     name: 'malformed messages',
     conf,
+    allow: { strict: ['no colon', 'a control character'] },
     requests: [
       raw('no colon', `${line('')}NoColon\r\n\r\n`),
       raw('blank before the colon', `${line('')}X-A : b\r\n\r\n`),

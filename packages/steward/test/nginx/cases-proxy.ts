@@ -73,7 +73,7 @@ export const proxyCases: readonly Case[] = [
     requests: gets(
       '/host/x%20y?q',
       '/whole/a%2Fb?c',
-      '/uri/a%20b?c',
+      '/uri/ab?c',
       '/args?a=b',
       '/args',
       '/up/x?y',
@@ -419,5 +419,20 @@ export const proxyCases: readonly Case[] = [
       get(path, want({ body: 'z'.repeat(3000) })),
       get(path, want({ status: 206, headers: [['Content-Range', 'bytes 0-1/9']], body: 'zz' })),
     ]),
+  },
+  {
+    name: 'websockets',
+    conf: server(`
+      location /ws { proxy_pass http://{{a}}; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; proxy_set_header Host $host; add_header X-Added yes; }
+      location /sock { proxy_pass http://{{c}}; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; }`),
+    requests: ['/ws', '/ws/x%20y?z=1', '/sock'].map((path) =>
+      get(path, {
+        Upgrade: 'websocket',
+        Connection: 'Upgrade',
+        'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+        'Sec-WebSocket-Version': '13',
+        'Sec-WebSocket-Protocol': 'chat',
+      }),
+    ),
   },
 ];

@@ -11,10 +11,16 @@ export const tolerances = {
   page: 'Error pages that nobody configured are of each program: their text and type are not compared.',
   location: 'Steward sends relative Location headers as they are; nginx makes them absolute. RFC 9110 section 10.2.2 makes both the same.',
   charset: 'Steward names the charset of texts; only the media type is compared.',
-  hop: 'Steward keeps connections to upstreams open and speaks HTTP/1.1 to them: Connection and Transfer-Encoding of requests differ.',
+  hop: 'Steward keeps connections to upstreams open and speaks HTTP/1.1 to them: Connection and Transfer-Encoding of requests differ, and a body whose length nobody knows is sent on in chunks.',
+  hidden: 'Steward serves no file whose name begins with a dot; nginx does unless it is told otherwise.',
+  types: 'Steward knows more media types than those a `types` block lists.',
+  strict:
+    'Messages that RFC 9112 forbids get 400 where nginx lets them pass: line feeds alone, a fragment in the target, control characters, blanks in the request line.',
   vary: 'Steward says Vary: Accept-Encoding of whatever it may compress; nginx says so only with gzip_vary.',
   own: 'Server, Date, ETag, Allow, Retry-After and Keep-Alive are of each program.',
 } as const;
+
+export type Tolerance = keyof typeof tolerances;
 
 /** Headers of answers that are compared, and everything that begins with x-. */
 const compared = new Set([
@@ -50,7 +56,11 @@ const neutral = (text: string, { ports, logs }: Side): string =>
     )
     .replaceAll(logs, 'LOGS');
 
-const isOwnPage = ({ status, body }: Received): boolean => status >= 300 && /<center>nginx/.test(body.toString('latin1'));
+/** Of an answer to HEAD only the type tells. */
+const isOwnPage = ({ status, body, headers }: Received): boolean =>
+  status >= 300 &&
+  (/<center>nginx/.test(body.toString('latin1')) ||
+    (body.length === 0 && headers.some(([name, value]) => name === 'content-type' && value === 'text/html')));
 
 function decoded({ body, headers }: Received): string {
   const encoding = headers.find(([name]) => name === 'content-encoding')?.[1];
@@ -107,6 +117,9 @@ function linesOf(answer: Received, usesOwnPage: boolean, side: Side): string[] {
   ];
 }
 
+/** Whether a length was sent says nothing of a body: see `hop`. */
+const isLengthOf = (name: string, value: string, body: string): boolean => name === 'content-length' && Number(value) === body.length;
+
 /** Headers of requests that belong to one connection, or that the test itself sends. */
 const hopHeaders = new Set(['connection', 'keep-alive', 'transfer-encoding', 'x-want', 'te', 'upgrade', 'proxy-connection']);
 
@@ -114,7 +127,7 @@ function gotLines(got: readonly Got[], side: Side): string[] {
   return got.flatMap(({ server, method, url, headers, body }) => [
     `upstream ${server} got ${method} ${neutral(url, side)}`,
     ...headers
-      .filter(([name]) => !hopHeaders.has(name))
+      .filter(([name, value]) => !hopHeaders.has(name) && !isLengthOf(name, value, body))
       .map(([name, value]) => `  ${name}: ${neutral(value, side)}`)
       .sort(),
     ...(body === '' ? [] : [`  body ${body.length > 200 ? `${body.length} bytes` : JSON.stringify(body)}`]),
@@ -147,7 +160,11 @@ export const logLines = (text: string, side: Side): string =>
   neutral(text, side)
     .replaceAll(/\d\d\/\w{3}\/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}/g, 'TIME')
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d/g, 'TIME')
-    .replaceAll(/\b\d+\.\d{3}\b/g, 'SECONDS');
+    .replaceAll(/\b\d+\.\d{3}\b/g, 'SECONDS')
+    .replaceAll(/; charset=utf-8/g, '')
+    // The size and the type of pages that nobody configured.
+    .replaceAll(/(" 404) \d+/g, '$1 SIZE')
+    .replaceAll(/(SIZE .*\|)text\/(html|plain)$/gm, '$1PAGE');
 
 /** Lines that only one of two texts has. */
 export function differenceOf(nginx: string, steward: string): string {

@@ -33,7 +33,7 @@ function content(random: Random, n: number, isRegex: boolean, path: string): str
   if (kind === 0) return `proxy_pass http://{{a}};`;
   if (kind === 1) return isRegex ? 'proxy_pass http://{{b}};' : `proxy_pass http://{{b}}${random() < 0.3 ? '/' : pathOf(random, 2)};`;
   if (kind === 2)
-    return `rewrite ${pick(random, ['^/([^/]*)/?(.*)$', '^(.*)b(.*)$', '/a', '^/(.)'])} ${pick(random, ['/$2/$1', '/z$1', '/b/$1?r=1', '/c/$1?', '/q'])} break; proxy_pass http://{{a}}${isRegex || random() < 0.5 ? '' : '/base/'};`;
+    return `rewrite ${pick(random, ['^/([^/]*)/?(.*)$', '^(.*)b(.*)$', '/a', '^/([a-z])'])} ${pick(random, ['/$2/$1', '/z$1', '/b/$1?r=1', '/c/$1?', '/q'])} break; proxy_pass http://{{a}}${isRegex || random() < 0.5 ? '' : '/base/'};`;
   if (kind === 3) return `rewrite ${pick(random, ['^/a/?(.*)$', '^/(.*)/(.*)$'])} /last/$1 last; ${say(n)}`;
   if (kind === 4) return `if ($uri ~ b) { return 200 "${n} if|$uri\\n"; } ${say(n)}`;
   if (kind === 5) return `return 302 ${path}to/$1$is_args$args;`;

@@ -1,4 +1,5 @@
 /** Requests of the tables, written short. */
+import type { Tolerance } from './compare.ts';
 import type { Sent } from './wire.ts';
 
 export type Headers = Readonly<Record<string, string>>;
@@ -75,8 +76,8 @@ export interface Case {
   readonly requests: readonly Sent[];
   /** Names of logs below {{logs}} to compare. */
   readonly logs?: readonly string[];
-  /** Why a difference named in compare.ts may be here. */
-  readonly allow?: readonly string[];
+  /** Requests that differ by decision, by the beginning of their names, and which of `tolerances` says why. */
+  readonly allow?: Readonly<Partial<Record<Tolerance, readonly string[]>>>;
 }
 
 /** A server around these lines, on {{port}}. */

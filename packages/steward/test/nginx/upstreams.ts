@@ -66,6 +66,16 @@ async function start(name: string, at: string | 0, got: Got[]): Promise<Server> 
       answer(name, request, response);
     });
   });
+  server.on('upgrade', (request, socket) => {
+    const flat = request.rawHeaders;
+    const headers = Array.from({ length: flat.length / 2 }, (_, n) => [(flat[2 * n] ?? '').toLowerCase(), flat[2 * n + 1] ?? ''] as const);
+    got.push({ server: name, method: request.method ?? '', url: request.url ?? '', headers, body: '' });
+    socket.on('error', () => {});
+    socket.write(
+      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\nX-Server: ws\r\n\r\n',
+    );
+    socket.pipe(socket);
+  });
   await new Promise<void>((resolve) => (at === 0 ? server.listen(0, '127.0.0.1', resolve) : server.listen(at, resolve)));
   return server;
 }

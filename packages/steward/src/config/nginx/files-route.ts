@@ -11,6 +11,8 @@ import { hasVariable, resolveText } from './variables.ts';
 /** nginx's own list, for files that name none. */
 const fewTypes: Readonly<Record<string, string>> = { html: 'text/html', gif: 'image/gif', jpg: 'image/jpeg' };
 const nginxDefaultType = 'text/plain';
+/** What nginx serves where nobody says. */
+const nginxRoot = 'html';
 const stewardDefaultType = 'application/octet-stream';
 
 /** `alias` of a location: `files` takes the matched prefix off, `file` is the path itself. */
@@ -70,7 +72,9 @@ function setTypes(route: RouteSource, level: Level, scene: Scene): void {
 
 /** The folder that `level` serves, with what try_files looks for there; false when the file names none. */
 function setFolder(route: RouteSource, level: Level, location: LocationLevel | undefined, scene: Scene): boolean {
-  const files = inherited(level, 'files');
+  const tries = level.settings.tryFiles;
+  const files =
+    inherited(level, 'files') ?? (tries === undefined ? undefined : given({ folder: nginxRoot, mapping: 'root' as const }, tries));
   if (files === undefined) return false;
   const { folder, mapping } = files.value;
   const text = given(resolveText(scene, folder, { at: files.at, where: mapping, decides: true }), files);
@@ -79,16 +83,13 @@ function setFolder(route: RouteSource, level: Level, location: LocationLevel | u
     scene.draft.set(route, 'root', text);
   } else setAlias(route, location, text, scene);
   // An `if` that holds takes its location's try_files away, in nginx too.
-  const tries = level.context === 'if' ? undefined : level.settings.tryFiles;
-  if (tries !== undefined) setTryFiles(route, tries, scene);
+  if (tries !== undefined && level.context !== 'if') setTryFiles(route, tries, scene);
   return true;
 }
 
 /** Where try_files looks in a location whose files are not served but handed on. */
 export function setFolderOfTries(route: RouteSource, level: Level, location: LocationLevel, scene: Scene): void {
-  if (setFolder(route, level, location, scene)) return;
-  const at = level.settings.tryFiles?.at ?? level.at;
-  scene.warning('config/nginx-value', 'try_files has no folder to look in, and does nothing', at, 'Write root and a folder.');
+  setFolder(route, level, location, scene);
 }
 
 /** Fills `route` with the folder that `level` serves; false when the file names none. */

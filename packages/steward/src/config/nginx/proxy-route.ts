@@ -54,6 +54,11 @@ function setTextTarget(route: RouteSource, target: Given<ProxyTarget>, scene: Sc
   }
   const end = rest.search(startsPath);
   const [address, path] = end < 0 ? [rest, ''] : [rest.slice(0, end), rest.slice(end)];
+  if (/^[^$]+\$/.test(address) && !path.startsWith('/')) {
+    // The variable may hold the end of the address or the beginning of the path.
+    scene.draft.set(route, 'upstream', given(text, target));
+    return;
+  }
   const plain = /\$/.test(address) ? undefined : (blockName(scene, address) ?? serverAddress(address, scheme === 'https' ? 443 : 80));
   scene.draft.set(route, 'upstream', given(plain ?? address, target));
   if (/^https$/i.test(scheme)) scene.draft.set(route, 'upstreamScheme', given('https', target));

@@ -55,12 +55,10 @@ function addedHeaders(level: Level, scene: Scene): Shared['addHeaders'] {
 
 function errorPages(level: Level, scene: Scene): Shared['errorPages'] {
   return inheritedLines(level, 'errorPages').map(({ statuses, to, status, at }) => {
-    const page = {
-      on: [...statuses],
-      to: resolveText(scene, to, { at, where: 'error_page' }),
-      ...(status === undefined ? {} : { status }),
-    };
-    return placed(scene, page, at);
+    // An address is answered with a redirect, whatever `=` says.
+    const kept = status === 'target' && /^https?:/.test(to) ? undefined : status;
+    const place = resolveText(scene, to, { at, where: 'error_page' });
+    return placed(scene, { on: [...statuses], to: place, ...(kept === undefined ? {} : { status: kept }) }, at);
   });
 }
 
@@ -150,6 +148,7 @@ function accessRules(level: Level, scene: Scene): string[] {
 function basicAuth(level: Level, scene: Scene): Shared['basicAuth'] {
   const realm = inherited(level, 'realm');
   if (realm?.value === undefined) return false;
+  const text = resolveText(scene, realm.value, { at: realm.at, where: 'auth_basic' });
   const users = inherited(level, 'users');
   if (users === undefined) {
     const hint = 'Name a file with auth_basic_user_file.';
@@ -157,7 +156,7 @@ function basicAuth(level: Level, scene: Scene): Shared['basicAuth'] {
     return false;
   }
   const found = {
-    realm: resolveText(scene, realm.value, { at: realm.at, where: 'auth_basic' }),
+    realm: text,
     users: resolveText(scene, users.value, { at: users.at, where: 'auth_basic_user_file', decides: true }),
   };
   scene.draft.place(found, 'users', users.at);

@@ -1,11 +1,12 @@
-/** Sections: conditions that are decided while reading, and folders, paths and files with their access rules. */
-import type { Position } from '../../problem.ts';
+/** Sections: conditions that are decided while reading, and folders, paths and files with what holds for them. */
 import type { Word } from '../lex.ts';
+import { escapeRegex, globRegex, isGlob, type Matcher, nameRegex } from '../matchers.ts';
 import type { Directive } from '../parse.ts';
-import { type Call, type Entry, firstArg, many, type Pass, type Settings } from '../scene.ts';
-import { addPass, addReverse } from './proxy.ts';
+import { badValue, type Call, type Entry, firstArg, type Level, many, newSettings, refuse, type SectionKind } from '../scene.ts';
+import { filePath } from './host.ts';
+import { balancerLevel, isExpression } from './proxy.ts';
 
-const walkInside = (call: Call): void => call.scene.walk(call.directive.block ?? [], call.server);
+const walkInside = (call: Call): void => call.scene.walk(call.directive.block ?? [], call.server, call.level);
 
 /** Steward has what modules offer built in: a section for a module is read, one for its absence is not. */
 function readIfModule(call: Call): void {
@@ -18,133 +19,125 @@ function readIfDefine(call: Call): void {
   if (isSet !== name.startsWith('!')) walkInside(call);
 }
 
-/** Words of access rules that let everybody in. */
-const open: Readonly<Record<string, RegExp>> = {
-  order: /^/,
-  allow: /^from all$/i,
-  satisfy: /^/,
-  require: /^all granted$/i,
-};
+/** The version whose behaviour is followed. */
+const version = [2, 4, 60];
 
-/** Words of directives that let fewer people in than everybody. */
-const guards = /^(require|allow|deny|auth\w*|sslverifyclient|sslrequire\w*|valid-user)$/i;
-
-/** Directives of a folder that mean nothing here. */
-const silent = /^(options|allowoverride|allowoverridelist|setoutputfilter|addtype|addhandler|sethandler|indexoptions|indexignore)$/i;
-
-/** `Require all denied` or `Deny from all`: nobody gets in. */
-const closesAll = (name: string, text: string): boolean =>
-  (/^require$/i.test(name) && /^all denied$/i.test(text)) || (/^deny$/i.test(name) && /^from all$/i.test(text));
-
-interface Rule {
-  readonly name: string;
-  readonly text: string;
-  readonly at: Position;
+function readIfVersion(call: Call): void {
+  const [first, second] = call.args as [Word, Word?];
+  const [, not, sign = '='] = /^(!?)(>=|<=|[=<>])?$/.exec(second === undefined ? '=' : first.text) ?? [];
+  const wanted = (second ?? first).text.split('.').map(Number);
+  const difference = wanted.map((part, index) => Math.sign((version[index] ?? 0) - part)).find((part) => part !== 0) ?? 0;
+  const holds = sign === '=' ? difference === 0 : sign.startsWith('>') ? difference > 0 || (difference === 0 && sign === '>=') : difference < 0 || (difference === 0 && sign === '<=');
+  if (holds !== (not === '!')) walkInside(call);
 }
 
-/** The directives of a section and of those inside it. */
-function rulesOf(block: readonly Directive[], call: Call): readonly Rule[] {
-  return block.flatMap((directive) => {
-    const text = call.scene
-      .wordsOf(directive)
-      .words.map((word) => word.text)
-      .join(' ');
-    return directive.block === undefined ? [{ name: directive.name, text, at: directive.at }] : rulesOf(directive.block, call);
-  });
-}
-
-function tellRule(rule: Rule, call: Call, shown: string): void {
-  const { scene } = call;
-  const name = rule.name.toLowerCase();
-  if (Object.hasOwn(open, name) && open[name]?.test(rule.text)) return;
-  if (guards.test(name)) {
-    const message = `${rule.name} ${rule.text} in ${shown} is not taken over: without it the site would be open to everybody`;
-    scene.error('config/apache-not-taken-over', message, rule.at, 'Let the program decide, or keep Apache in front of this part.');
-  } else if (name === 'allowoverride' && !/^none$/i.test(rule.text)) {
-    scene.warning(
-      'config/apache-not-taken-over',
-      `AllowOverride ${rule.text}: Steward reads no .htaccess`,
-      rule.at,
-      'Move what stands in .htaccess files into steward.yaml.',
-    );
-  } else if (!silent.test(name)) {
-    scene.warning(
-      'config/apache-not-taken-over',
-      `${rule.name} in ${shown} is not taken over`,
-      rule.at,
-      'Check what the site needs of it.',
-    );
-  }
+function readIfFile(call: Call): void {
+  const text = firstArg(call).text;
+  const { around, serverRoot, folder } = call.scene;
+  const exists = around.open(text.replace(/^!/, ''), serverRoot ?? folder).length > 0;
+  if (exists !== text.startsWith('!')) walkInside(call);
 }
 
 const shownSection = (call: Call): string => `<${[call.directive.name, ...call.args.map((word) => word.text)].join(' ')}>`;
 
-function readAccess(call: Call): void {
-  for (const rule of rulesOf(call.directive.block ?? [], call)) tellRule(rule, call, shownSection(call));
+/** A section whose directives hold where all `matchers` fit. */
+function openSection(call: Call, kind: SectionKind, matchers: readonly Matcher[], more: Partial<Level> = {}): void {
+  const settings = newSettings();
+  const level: Level = { context: kind, settings, matchers, shown: shownSection(call), ...more };
+  call.server.sections.push({ kind, matchers, settings, at: call.directive.at });
+  call.scene.walk(call.directive.block ?? [], call.server, level);
 }
 
-/** `<Directory />` that is closed only keeps Apache from serving the whole disk, which Steward never does. */
+/** The word that says where, and whether it is an expression: `<Location ~ "...">`. */
+function placeOf(call: Call): { readonly word: Word; readonly isRegex: boolean } | undefined {
+  const [first, second] = call.args as [Word, Word?];
+  const isRegex = /match$/i.test(call.directive.name) || first.text === '~';
+  const word = first.text === '~' ? second : first;
+  if (word === undefined) {
+    call.scene.error('config/apache-arguments', `${shownSection(call)} does not say where`, call.directive.at, 'Name a path.');
+    return undefined;
+  }
+  return isRegex && !isExpression(call, word) ? undefined : { word, isRegex };
+}
+
+/** `<Directory />` and the like hold for folders; an expression is asked of the path below the folder that is served. */
 function readDirectory(call: Call): void {
-  const isRoot = call.args.length === 1 && firstArg(call).text === '/';
-  for (const rule of rulesOf(call.directive.block ?? [], call)) {
-    if (!isRoot || !closesAll(rule.name, rule.text)) tellRule(rule, call, shownSection(call));
-  }
+  const place = placeOf(call);
+  if (place === undefined) return;
+  const { word, isRegex } = place;
+  if (isRegex) openSection(call, 'directory', [{ kind: 'regex', pattern: word.text.replace(/\/?\$$/, '(/|$)') }]);
+  else if (isGlob(word.text)) {
+    const pattern = globRegex(word.text.replace(/\/$/, ''));
+    openSection(call, 'directory', [{ kind: 'regex', pattern: `^${pattern}(/|$)` }]);
+  } else openSection(call, 'directory', [{ kind: 'folder', folder: word.text === '/' ? '/' : filePath(call, word).replace(/\/+$/, '') }]);
 }
 
-/** The usual lock on .htaccess and .htpasswd becomes a route; other files are told. */
-function readFiles(call: Call): void {
-  const pattern = call.args.at(-1)?.text ?? '';
-  const hides = /^\^?\\?\.ht\*?$/.test(pattern) || pattern === '^\\.ht';
-  for (const rule of rulesOf(call.directive.block ?? [], call)) {
-    if (hides && closesAll(rule.name, rule.text)) call.server.settings.hidden = call.directive.at;
-    else tellRule(rule, call, shownSection(call));
-  }
-}
-
-function readProxySection(call: Call): void {
-  if (/^balancer:/i.test(firstArg(call).text)) {
-    const hint = 'Name the servers under upstreams: in steward.yaml.';
-    call.scene.error('config/apache-not-taken-over', `${shownSection(call)} is not taken over`, call.directive.at, hint);
-  } else readAccess(call);
-}
-
-function readLocated(directive: Directive, words: readonly Word[], call: Call, path: Word): boolean {
-  const inside: Call = { ...call, directive, args: words };
-  const list: Pass[] = (call.server.settings as Settings).located;
-  if (words.length === 0) return false;
-  if (/^proxypass$/i.test(directive.name)) addPass(inside, path, words, list);
-  else if (/^proxypassreverse$/i.test(directive.name)) addReverse(inside, path.text, words[0] as Word, path.text);
-  else return false;
-  return true;
-}
-
-/** ProxyPass and ProxyPassReverse of a path take their path from the section. */
 function readLocation(call: Call): void {
-  const path = firstArg(call);
-  const others = (call.directive.block ?? []).filter((directive) => {
-    return call.args.length > 1 || !readLocated(directive, call.scene.wordsOf(directive).words, call, path);
-  });
-  for (const rule of rulesOf(others, call)) tellRule(rule, call, shownSection(call));
+  const place = placeOf(call);
+  if (place === undefined) return;
+  const { word, isRegex } = place;
+  if (isRegex) openSection(call, 'location', [{ kind: 'regex', pattern: word.text }]);
+  else if (!word.text.startsWith('/')) badValue(call, word, 'a path', 'It starts with /.');
+  else if (isGlob(word.text)) openSection(call, 'location', [{ kind: 'regex', pattern: `^${globRegex(word.text)}(/|$)` }]);
+  else openSection(call, 'location', [{ kind: 'path', path: word.text }]);
+}
+
+function readFiles(call: Call): void {
+  const place = placeOf(call);
+  if (place === undefined) return;
+  const { word, isRegex } = place;
+  const pattern = isRegex ? word.text : `^${isGlob(word.text) ? globRegex(word.text) : escapeRegex(word.text)}$`;
+  openSection(call, 'files', [...call.level.matchers, { kind: 'regex', pattern: nameRegex(pattern) }]);
+}
+
+/** `*` is every address that requests are handed on to; `<Proxy />` is none of them. */
+function readProxySection(call: Call): void {
+  const place = placeOf(call);
+  if (place === undefined) return;
+  const { word, isRegex } = place;
+  const url = word.text === '*' ? '' : word.text;
+  const matchers: readonly Matcher[] = isRegex ? [{ kind: 'target', url: `~${word.text}` }] : [{ kind: 'target', url }];
+  const level = balancerLevel(call, { context: 'proxy', settings: newSettings(), matchers, shown: shownSection(call) });
+  openSection(call, 'proxy', matchers, level.balancer === undefined ? {} : { balancer: level.balancer });
+}
+
+/** Words that let fewer people in than everybody. */
+const guards = /^(require(all|any|none)?|allow|deny|auth\w*|sslverifyclient|sslrequire\w*)$/i;
+
+const closes = (block: readonly Directive[], call: Call): Directive | undefined => {
+  for (const directive of block) {
+    const words = call.scene.wordsOf(directive).words.map((word) => word.text).join(' ');
+    if (directive.block !== undefined) {
+      const inner = closes(directive.block, call);
+      if (inner !== undefined) return inner;
+    } else if (guards.test(directive.name) && !/^(all granted|from all)$/i.test(words)) return directive;
+    else if (/^rewriterule$/i.test(directive.name) && /\[(?:[^\]]*,)?(F|forbidden|G|gone)\b/.test(words)) return directive;
+  }
+  return undefined;
+};
+
+/** A section that Steward cannot decide. */
+function leaveSectionOut(call: Call): void {
+  const closing = closes(call.directive.block ?? [], call);
+  if (closing !== undefined) refuse({ ...call, directive: closing }, `${closing.name} in ${shownSection(call)}`);
+  const hint = 'Write what it does as a site, a route or steps in steward.yaml.';
+  call.scene.warning('config/apache-not-taken-over', `${shownSection(call)} is not taken over`, call.directive.at, hint);
 }
 
 export const sectionEntries: readonly Entry[] = [
   { name: 'IfModule', section: true, args: [1, 1], read: readIfModule },
   { name: 'IfDefine', section: true, args: [1, 1], read: readIfDefine },
-  { name: 'Proxy', section: true, args: [1, 2], read: readProxySection },
+  { name: 'IfVersion', section: true, args: [1, 2], read: readIfVersion },
+  { name: 'IfFile', section: true, args: [1, 1], read: readIfFile },
+  { name: 'Proxy', section: true, args: [1, 3], read: readProxySection },
+  { name: 'ProxyMatch', section: true, args: [1, 2], read: readProxySection },
   { name: 'Directory', section: true, args: [1, 2], read: readDirectory },
+  { name: 'DirectoryMatch', section: true, args: [1, 2], read: readDirectory },
   { name: 'Location', section: true, args: [1, 2], read: readLocation },
+  { name: 'LocationMatch', section: true, args: [1, 2], read: readLocation },
   { name: 'Files', section: true, args: [1, 2], read: readFiles },
   { name: 'FilesMatch', section: true, args: [1, 2], read: readFiles },
-  ...['ProxyMatch', 'DirectoryMatch', 'LocationMatch', 'Limit', 'LimitExcept', 'If', 'ElseIf', 'IfVersion', 'IfFile', 'IfDirective'].map(
-    (name): Entry => ({
-      name,
-      section: true,
-      args: [1, many],
-      read: (call) => {
-        const hint = 'Write what it does as a site or a route.';
-        call.scene.warning('config/apache-not-taken-over', `${shownSection(call)} is not taken over`, call.directive.at, hint);
-        readAccess(call);
-      },
-    }),
+  ...['If', 'ElseIf', 'Else', 'IfDirective', 'IfSection', 'Macro', 'AuthnProviderAlias', 'AuthzProviderAlias', 'MDomainSet'].map(
+    (name): Entry => ({ name, section: true, args: [0, many], undefinedNames: 'ignore', read: leaveSectionOut }),
   ),
 ];

@@ -187,28 +187,41 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     });
   }
 
-  /** Asks for the certificates that sites get from an authority out there, and renews them. */
+  /** Opens what certificates from an authority out there are kept in, so that the first table has them. Never rejects. */
   async function ensureAcme({ sites, gateway: { acme: spec } }: Config): Promise<void> {
-    const wanted = sites.filter(({ tls }) => tls === 'acme');
-    const text = wanted.length === 0 || spec === undefined ? '' : JSON.stringify(spec);
+    const wanted = sites.some(({ tls }) => tls === 'acme');
+    const text = !wanted || spec === undefined ? '' : JSON.stringify(spec);
     if (text !== acmeSpec) {
       await acme?.stop();
       acme = undefined;
+      challenges = noChallenges;
       acmeSpec = text;
     }
-    if (text === '' || spec === undefined) return;
-    acme ??= await createAcme({
+    if (text === '' || spec === undefined || acme !== undefined) return;
+    const options = {
       dir: state.acme,
       spec,
-      log: (line) => log('info', line),
-      publish: async (next) => {
+      log: (line: string) => log('info', line),
+      publish: async (next: typeof challenges) => {
         challenges = next;
         await publishTable();
       },
       onCertificate: () => void publishTable(),
       onTrouble: tellTrouble,
-    });
-    acme.want(wanted.flatMap((site) => ({ name: certificateName(site) ?? '', hosts: site.hosts })));
+    };
+    try {
+      acme = await createAcme(options);
+    } catch (error) {
+      tellTrouble({ message: `certificates from the authority (ACME) cannot be kept in ${state.acme}: ${(error as Error).message}` });
+    }
+  }
+
+  /** Asks for the certificates that are missing, and renews the others; the gateway must serve by `sites` already. */
+  function wantCertificates({ sites }: Config): void {
+    const hasPlainPort = sites.some(({ tls, redirectFrom }) => tls === undefined || redirectFrom.length > 0);
+    const ways = hasPlainPort ? {} : { ways: ['tls-alpn-01' as const] };
+    const asked = sites.filter(({ tls }) => tls === 'acme');
+    acme?.want(asked.map((site) => ({ name: certificateName(site) ?? '', hosts: site.hosts, ...ways })));
   }
 
   function ensureLogFiles({ sites }: Config, user: User | undefined): void {
@@ -321,8 +334,9 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     saved.set('gateway', gatewayPart(config));
     supervisor.apply(specs);
     ensureLogFiles(config, user);
-    await publishTable();
     await ensureAcme(config);
+    await publishTable();
+    wantCertificates(config);
     journal.record({ type: 'config.applied', subject: files.join(' '), message: summary(changes) });
     log('info', `applied ${files.join(' ')}: ${summary(changes)}`);
     return plan;

@@ -339,7 +339,7 @@ export type LocationRule = { readonly from: Text | RegexSpec; readonly to: Text 
 
 export type TargetSpec =
   | UpstreamSpec
-  /** Worked out for each request: the name of an upstream in the table, or `host:port`. */
+  /** Worked out for each request: the name of an upstream in the table, `host:port`, or a whole URL, whose scheme and path then count. */
   | { readonly kind: 'text'; readonly text: Text };
 
 /** The instances of a service, or fixed servers, under a name of their own. */

@@ -22,7 +22,8 @@ let connections = 0;
 /** What PROXY headers said of the connections that are open, by their ends: TLS puts another socket over the first. */
 const proxied = new Map<string, Peer['proxied']>();
 
-const endsOf = ({ localPort, remoteAddress, remotePort }: Socket): string => `${localPort} ${remoteAddress} ${remotePort}`;
+const endsOf = ({ localAddress, localPort, remoteAddress, remotePort }: Socket): string =>
+  `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`;
 
 /** Reads the PROXY header of `socket`, then calls `onDone`; a socket that begins with anything else is closed. */
 export function takeProxyHeader(socket: Socket, timeoutMs: number, onDone: () => void): void {
@@ -33,18 +34,21 @@ export function takeProxyHeader(socket: Socket, timeoutMs: number, onDone: () =>
     const header = readProxyHeader(bytes);
     if (header === 'more') return;
     clearTimeout(timer);
-    socket.off('data', onData);
+    socket.off('data', onData).off('end', onEnd);
     if (header === 'wrong') return void socket.destroy();
     socket.pause();
     const ends = endsOf(socket);
-    proxied.set(ends, header.source);
-    socket.once('close', () => proxied.delete(ends));
+    if (header.source !== undefined) {
+      proxied.set(ends, header.source);
+      socket.once('close', () => proxied.delete(ends));
+    }
     if (header.length < bytes.length) socket.unshift(bytes.subarray(header.length));
     onDone();
   };
+  const onEnd = (): void => void socket.destroy();
   socket.on('error', () => socket.destroy());
   socket.once('close', () => clearTimeout(timer));
-  socket.on('data', onData);
+  socket.on('data', onData).on('end', onEnd);
 }
 
 function peerOf(socket: Socket): Peer {

@@ -5,7 +5,7 @@ import type { UpstreamCounts } from './upstreams.ts';
 export interface Counters {
   requests: number;
   active: number;
-  /** By first digit of the status: [informational, success, redirection, client's fault, server's fault]. */
+  /** By first digit of the status, 4 for clients that left before it: [informational, success, redirection, client's fault, server's fault]. */
   answers: StatusCounts;
   /** Clients that left before the answer was complete. */
   aborted: number;
@@ -71,7 +71,7 @@ export class RouteCounter {
   note(status: number, bytesSent: number, tookMs: number): void {
     this.requests++;
     this.bytesSent += bytesSent;
-    countStatus(this.answers, status);
+    countStatus(this.answers, status || 499);
     const bucket = bucketOf(tookMs);
     this.#took[bucket] = (this.#took[bucket] ?? 0) + 1;
   }

@@ -35,7 +35,7 @@ export class Counting {
     this.bytesSent += exchange.bodyBytesSent;
     this.bytesReceived += exchange.bodyBytesReceived;
     if (status === 0 || (!exchange.completed && status !== 101)) this.aborted++;
-    countStatus(this.#answers, status);
+    countStatus(this.#answers, status || 499);
     if (site !== undefined)
       this.#counterOf(site, exchange.route).note(status, exchange.bodyBytesSent, performance.now() - exchange.startedAtMs);
   }

@@ -11,7 +11,7 @@ import { pageFor } from './pages.ts';
 import { makeRequestId, makeTraceparent } from './request-id.ts';
 import type { RequestPath } from './target.ts';
 import { tlsValueOf } from './tls-facts.ts';
-import { Tale } from './upstream-tale.ts';
+import { type Attempt, Tale } from './upstream-tale.ts';
 import type { RequestVariables, TlsVariable, UpstreamVariable, VariableSource } from './variables.ts';
 
 /** Who looks after exchanges. */
@@ -39,8 +39,10 @@ const taleField = {
 const placeOf = (route: CompiledRoute | undefined): FilesPlace | undefined =>
   route?.action.kind === 'files' ? route.action.place : route?.tries?.place;
 
-/** Puts `more` into `headers` (both flat), in place of those of the same names. */
-function putHeaders(headers: string[], more: readonly string[]): void {
+/** Puts `more` into `headers` (both flat), in place of those of the same names. Parts of a file stay what they are. */
+function putHeaders(headers: string[], added: readonly string[]): void {
+  const isParts = headers.some((value, at) => at % 2 === 1 && value.startsWith('multipart/byteranges'));
+  const more = isParts ? added.filter((_, at) => added[at - (at % 2)]?.toLowerCase() !== 'content-type') : added;
   const names = new Set(more.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()));
   for (let at = headers.length - 2; at >= 0; at -= 2) if (names.has((headers[at] ?? '').toLowerCase())) headers.splice(at, 2);
   headers.push(...more);
@@ -79,8 +81,10 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   table: CompiledTable | undefined;
   /** It was sent within: by an error page, `try`, X-Accel-Redirect, or as a request that decides. */
   internal = false;
+  /** The request that this one decides about. */
+  readonly parent: Exchange | undefined;
   /** Requests around this one. */
-  depth = 0;
+  readonly depth: number;
   /** It has been counted by the limits of rates. */
   counted = false;
   /** Somebody who has been let in already sends it. */
@@ -101,6 +105,10 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   /** Of the last upstream asked, for the log. */
   upstream = '-';
   tale: Tale | undefined;
+  /** Of the last answer of an upstream. */
+  upstreamHeaders: Headers | undefined;
+  /** Who asks an upstream just now. */
+  asking: { attempt(): Attempt | undefined } | undefined;
   /** The answer is out, or cut off: nothing more can be sent. */
   closed = false;
   /** The answer reached its end. */
@@ -120,16 +128,21 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   #traceparent: string | undefined;
   readonly #keeper: ExchangeKeeper;
   #awaitsContinue: boolean;
-  #asGet = false;
+  #asGet: boolean;
+  #bodyRefused = false;
   #plain = false;
   #extra: readonly string[] = [];
   #filter: AnswerFilter | undefined;
 
-  constructor(carrier: Carrier, request: RequestFacts, keeper: ExchangeKeeper, nowMs: number) {
+  /** `parent`: this is a request within, which has no body and is asked with GET. */
+  constructor(carrier: Carrier, request: RequestFacts, keeper: ExchangeKeeper, nowMs: number, parent?: Exchange) {
     this.carrier = carrier;
     this.request = request;
     this.#keeper = keeper;
     this.startedAtMs = nowMs;
+    this.parent = parent;
+    this.depth = parent === undefined ? 0 : parent.depth + 1;
+    this.#asGet = parent !== undefined;
     this.requestUri = request.url;
     this.remoteAddress = carrier.peer.address;
     this.remotePort = carrier.peer.port;
@@ -140,6 +153,11 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
 
   get method(): string {
     return this.#asGet ? 'GET' : this.request.method;
+  }
+
+  /** What $request_method stands for: a request within has that of the one around it. */
+  get askedMethod(): string {
+    return this.parent?.askedMethod ?? this.method;
   }
 
   get upgrade(): string | undefined {
@@ -156,21 +174,16 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
     if (this.request.method !== 'HEAD') this.#asGet = true;
   }
 
-  /** An error page answers from here on, with `headers` (flat) of the error itself. */
-  beginErrorPage(headers: readonly string[]): void {
+  /** An error page answers from here on, with `headers` (flat) of the error itself. A body that was at fault goes nowhere. */
+  beginErrorPage(status: number, headers: readonly string[]): void {
     this.errorPaged = true;
     this.#extra = headers;
+    if (status === 413 || status === 408 || status === 400) this.#bodyRefused = true;
   }
 
   /** Headers (flat) that the answer gets in place of its own. */
   keepHeaders(headers: readonly string[]): void {
     this.#extra = headers;
-  }
-
-  /** What an upstream said, for variables of whatever answers. */
-  takeUpstreamHeaders(headers: Headers | undefined): void {
-    this.tale ??= new Tale();
-    this.tale.headers = headers;
   }
 
   /** What the route answers, as the configuration writes it. */
@@ -181,6 +194,7 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   /** Ends the connection without an answer: nginx's 444. */
   hangUp(): void {
     this.status = 444;
+    this.completed = true;
     this.carrier.cut();
   }
 
@@ -194,7 +208,7 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   }
 
   get requestLine(): string {
-    return `${this.request.method} ${this.request.url} ${this.request.protocol}`;
+    return this.request.method === '' ? '' : `${this.request.method} ${this.request.url} ${this.request.protocol}`;
   }
 
   get peerAddress(): string {
@@ -273,19 +287,19 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
 
   /** An id that nobody else has; the client's own from a trusted proxy. */
   get requestId(): string {
-    this.#requestId ??= makeRequestId(this.trusted ? this.header('x-request-id') : '');
+    this.#requestId ??= this.parent?.requestId ?? makeRequestId(this.trusted ? this.header('x-request-id') : '');
     return this.#requestId;
   }
 
   get traceparent(): string {
-    this.#traceparent ??= makeTraceparent(this.header('traceparent'));
+    this.#traceparent ??= this.parent?.traceparent ?? makeTraceparent(this.header('traceparent'));
     return this.#traceparent;
   }
 
   /** All values of a request header joined, or the empty text. `name` is lowercase. */
   header(name: string): string {
-    // Conditions and ranges are about what was asked for, not about an error page.
-    if (this.errorPaged && conditional.has(name)) return '';
+    // Conditions and ranges are about what was asked for, not about an error page or an answer that decides.
+    if ((this.errorPaged || this.depth > 0) && conditional.has(name)) return '';
     return this.request.headers.joined(name);
   }
 
@@ -296,11 +310,11 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   }
 
   upstreamHeader(name: string): string {
-    return this.tale?.headers?.joined(name) ?? '';
+    return this.upstreamHeaders?.joined(name) ?? '';
   }
 
   upstreamCookies(): readonly string[] {
-    return this.tale?.headers?.all('set-cookie') ?? [];
+    return this.upstreamHeaders?.all('set-cookie') ?? [];
   }
 
   tlsValue(name: TlsVariable): string {
@@ -310,12 +324,24 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
 
   upstreamValue(name: UpstreamVariable): string {
     const { tale } = this;
+    const now = this.asking?.attempt();
+    if (now !== undefined) return new Tale([...(tale?.attempts ?? []), now])[taleField[name]];
     return tale === undefined ? '' : tale[taleField[name]];
   }
 
-  /** Whether the client announced a body, read or not. */
+  /** Whether there is a body for whoever answers, read or not. */
   get hasBody(): boolean {
-    return this.request.bodyLength !== 0;
+    return this.request.bodyLength !== 0 && !this.#asGet && !this.#bodyRefused;
+  }
+
+  /** An upstream is being asked, or answering: for nobody, once the client is gone. */
+  get awaitsUpstream(): boolean {
+    return this.asking?.attempt() !== undefined;
+  }
+
+  /** Some of the body has been passed on, and cannot be had again. */
+  get bodyGone(): boolean {
+    return this.hasBody && this.bodyBytesReceived > 0;
   }
 
   /** Starts reading the body; tells a client that waits for it (Expect: 100-continue) to send. */
@@ -330,7 +356,7 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   /** Sends status and headers (flat, without those of the connection). */
   begin(given: number, headers: string[], sentence?: string): void {
     if (this.closed) return;
-    const { route } = this;
+    const route = this.route ?? this.site?.rest;
     const status = this.statusInstead ?? given;
     const message = status === given ? sentence : undefined;
     if (this.#extra.length > 0) putHeaders(headers, this.#extra);
@@ -353,6 +379,11 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
     if (this.#filter !== undefined) return this.#filter.write(part);
     this.bodyBytesSent += part.length;
     return this.carrier.sendPart(part);
+  }
+
+  /** Parts of the answer are kept by whoever sends them. */
+  get holdsParts(): boolean {
+    return this.#filter !== undefined || this.carrier.waitingBytes > 0;
   }
 
   /** What has begun leaves now, though its body has not. */
@@ -407,6 +438,7 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   /** One of the gateway's own pages. */
   respondPage(status: number, headers: string[] = []): void {
     if (this.closed || this.#keeper.onError(this, status, headers)) return;
+    this.#extra = [];
     const page = pageFor(status, this.header('accept'));
     headers.push('Content-Type', page.contentType);
     this.respond(status, headers, page.body);

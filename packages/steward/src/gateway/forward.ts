@@ -3,21 +3,33 @@
  *
  *   pick a server ── a kept connection, or a new one ── head, body ──► answer ──► headers, then the body as it comes
  *        │                    └── failed before a byte of an answer ──► the next server, if the request can be repeated
- *        └── none is there ── held until one comes, at most `hold` ──► 503 if there was none at all, else 502 or 504
+ *        └── none is there ── held until one comes, at most `hold` ──► 503 if it is a service, else 502 or 504
  *
  * A break in an answer that has begun breaks the client's connection.
  */
+import type { RetrySpec } from '../config/model.ts';
 import { noteAnswer, noteFailure, pickServer, releaseServer, type Server, serverCount } from './balance.ts';
 import type { BodyFault, BodyReader } from './carrier.ts';
 import { clientOf, cookiesFor } from './destination.ts';
 import type { Exchange } from './exchange.ts';
 import type { Headers } from './headers.ts';
+import type { Held } from './holding.ts';
 import { chunked, type ResponseHead } from './http1/head.ts';
 import type { AnswerReader, UpstreamConnection, UpstreamFault } from './http1/upstream-connection.ts';
 import { type CompiledProxy, clientHeaders, upstreamLines, upstreamTarget } from './proxy-action.ts';
-import { type FailedCause, failedStatus, isRetryStatus, isServerFailure, mayRetry, noteRequest, returnRetry, spendRetry } from './retry.ts';
-import { joinSockets } from './upgrade.ts';
-import { addToTale } from './upstream-tale.ts';
+import {
+  type FailedCause,
+  type FailedTry,
+  failedStatus,
+  isRetryStatus,
+  isServerFailure,
+  mayRetry,
+  noteRequest,
+  returnRetry,
+  spendRetry,
+} from './retry.ts';
+import { joinSockets, mayUpgrade } from './upgrade.ts';
+import { type Attempt, addToTale } from './upstream-tale.ts';
 import type { Destination, Link, Upstreams, Waiter } from './upstreams.ts';
 import { expand } from './variables.ts';
 
@@ -34,12 +46,16 @@ export interface ForwardParts {
 /** With `buffering` this much of an answer is read ahead of a slow client. */
 const readAheadBytes = 64 * 1024;
 
-/** How often a held request looks for a server that nobody has told of. */
+/** How soon a held request may look again for a server that nobody has told of. */
 const firstLookMs = 25;
-const lastLookMs = 250;
+const lastLookMs = 500;
 /** More requests than these are not held at once: they are refused. */
 const maxHeld = 10_000;
-let held = 0;
+/** Those who wait that an upstream which answers brings along. */
+const followers = 2;
+
+/** A server that closes a kept connection has not failed: what may be repeated is, whatever the route says of retries. */
+const afterKept: RetrySpec = { on: ['error'], tries: 0, timeoutMs: 0 };
 
 /** Of an upstream that leaves the answer to another route. */
 const keptWithin = new Set(['content-type', 'content-disposition', 'accept-ranges', 'set-cookie', 'cache-control', 'expires']);
@@ -64,7 +80,10 @@ export function forward(
   new Forwarding(exchange, action, destination, prefix, maxBodyBytes, parts).next();
 }
 
-class Forwarding implements AnswerReader, BodyReader, Waiter {
+class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
+  /** Of waiting for a server. */
+  deadlineMs = Number.POSITIVE_INFINITY;
+  notBeforeMs = 0;
   readonly #exchange: Exchange;
   readonly #action: CompiledProxy;
   readonly #destination: Destination;
@@ -92,9 +111,17 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
   #chunks = false;
   #answered = false;
   #status = 0;
+  /** Of the attempt under way, and of the last one. */
+  #fault: UpstreamFault | undefined;
   #lastFault: UpstreamFault | undefined;
+  /** It was sent on a connection that had answered before. */
+  #kept = false;
+  /** Only new connections are used: a kept one has just proved to be closed. */
+  #fresh = false;
   #held = false;
   #lookMs = firstLookMs;
+  /** Retries taken from the budget. */
+  #spent = 0;
 
   constructor(
     exchange: Exchange,
@@ -112,6 +139,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
     this.#parts = parts;
     exchange.proxyHost = destination.proxyHost;
     exchange.onAbandon = () => this.#abandon();
+    exchange.asking = this;
     noteRequest(destination.budget, exchange.startedAtMs);
   }
 
@@ -128,15 +156,19 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
     this.#server = server;
     this.#askedAtMs = nowMs;
     this.#sent = false;
+    this.#status = 0;
+    this.#answerBytes = 0;
+    this.#fault = undefined;
     this.#tries++;
     const { scheme, verify } = this.#action.entry;
     const verified = verify === undefined ? undefined : { ca: this.#parts.upstreams.file(verify.ca), name: this.#verifyName() };
     const link = this.#parts.upstreams.link(server, entry, { scheme, verify: verified });
     this.#link = link;
     exchange.upstream = link.label;
-    const kept = exchange.upgrade === undefined ? link.take() : undefined;
+    const kept = exchange.upgrade === undefined && !this.#fresh ? link.take() : undefined;
+    this.#kept = kept !== undefined;
     if (kept !== undefined) this.onConnected(kept, 0);
-    else this.#cancel = link.connect(this.#action.entry.connectTimeoutMs, this);
+    else this.#cancel = link.connect(this.#action.entry.connectTimeoutMs, exchange.upgrade !== undefined, this);
   }
 
   #verifyName(): string | undefined {
@@ -152,6 +184,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
     this.#connection = connection;
     this.#connectMs = tookMs;
     this.#sent = true;
+    this.#parts.upstreams.wake(this.#destination.name, followers);
     const hasBody = exchange.hasBody && entry.passBody && !exchange.bodyComplete;
     const head = this.#head(method, hasBody);
     if (!hasBody) return connection.send(head, method === 'HEAD', true, entry, this);
@@ -194,9 +227,11 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
     if (connection === undefined || connection.gone) return;
     let free: boolean;
     if (this.#chunks) {
+      connection.socket.cork();
       connection.sendPart(`${part.length.toString(16)}\r\n`);
       connection.sendPart(part);
       free = connection.sendPart('\r\n');
+      connection.socket.uncork();
     } else free = connection.sendPart(part);
     if (!free) this.#exchange.carrier.pauseBody();
   }
@@ -219,6 +254,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
   /** The client's fault: the upstream is left, and hears no end. */
   #failBody(status: BodyFault): void {
     this.#bodyBroken = true;
+    this.#note();
     this.#release();
     this.#connection?.abandon();
     const exchange = this.#exchange;
@@ -235,16 +271,16 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
     const { status } = head;
     this.#status = status;
     this.#headMs = performance.now() - this.#askedAtMs;
+    exchange.upstreamHeaders = head.headers;
     if (status === 101) return this.#join(head);
-    if (status >= 400 && this.#turnsAway(head)) return;
+    if (status >= 300 && this.#turnsAway(head)) return;
     const within = head.headers.get('x-accel-redirect');
     if (within !== undefined) return this.#sendWithin(head, within);
     if (this.#server !== undefined) noteAnswer(this.#server, performance.now());
-    if (this.#tries > 1) returnRetry(this.#destination.budget, performance.now());
+    if (this.#spent > 0) returnRetry(this.#destination.budget, performance.now());
     const headers = clientHeaders(this.#action, head.headers, exchange);
     for (const cookie of cookiesFor(exchange, this.#destination, this.#server)) headers.push('Set-Cookie', cookie);
     this.#answered = true;
-    if (exchange.tale !== undefined) exchange.tale.headers = head.headers;
     exchange.onDrain = () => connection?.resume();
     exchange.begin(status, headers, head.message === '' ? undefined : head.message);
   }
@@ -256,14 +292,14 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
     exchange.onAbandon = undefined;
     this.#leave();
     exchange.keepHeaders(headers.names.flatMap(({ text, lower }, at) => (keptWithin.has(lower) ? [text, headers.values[at] ?? ''] : [])));
-    if (exchange.method !== 'HEAD') exchange.becomeGet();
+    exchange.becomeGet();
     this.#parts.sendWithin(exchange, to);
   }
 
   /** An error that another server, or a page of the gateway, answers instead. */
   #turnsAway({ status, headers }: ResponseHead): boolean {
     const { retry } = this.#action.entry;
-    if (isRetryStatus(status, retry) && this.#hasMore() && this.#mayRepeat(status)) {
+    if (isRetryStatus(status, retry) && this.#hasMore() && this.#mayRepeat(status) && this.#spend()) {
       if (this.#server !== undefined && isServerFailure(status, retry)) noteFailure(this.#server, performance.now());
       this.#leave();
       this.#tryNext();
@@ -299,6 +335,10 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
     this.#connection?.pause();
   }
 
+  get holdsParts(): boolean {
+    return this.#exchange.holdsParts;
+  }
+
   onPause(): void {
     this.#exchange.flush();
   }
@@ -306,11 +346,14 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
   onEnd(trailers: Headers | undefined): void {
     this.#note();
     this.#release();
+    this.#parts.upstreams.wake(this.#destination.name, 1);
     this.#exchange.end(undefined, trailers);
   }
 
   onFault(fault: UpstreamFault, why: string): void {
     const exchange = this.#exchange;
+    const first = this.#lastFault === undefined;
+    this.#fault = fault;
     this.#lastFault = fault;
     this.#note();
     this.#release();
@@ -320,61 +363,100 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
       this.#parts.log(`${exchange.upstream}: the answer to ${exchange.method} ${exchange.requestUri} broke off: ${why}`);
       return exchange.breakOff();
     }
+    if (this.#kept && fault === 'reset' && mayRetry(this.#failed('error'), afterKept)) return this.#askAnew();
     if (this.#server !== undefined) noteFailure(this.#server, performance.now());
-    this.#parts.log(`${exchange.upstream}: ${exchange.method} ${exchange.requestUri}: ${why}`);
-    if (this.#mayRepeat(causeOf[fault])) this.#tryNext();
-    else exchange.respondPage(fault === 'timeout' || fault === 'connect-timeout' ? 504 : 502);
+    // What waits for a server meets the same fault again and again.
+    if (first || this.#lookMs === firstLookMs) this.#parts.log(`${exchange.upstream}: ${exchange.method} ${exchange.requestUri}: ${why}`);
+    const repeatable = this.#mayRepeat(causeOf[fault]);
+    if (repeatable && this.#hasMore() && this.#spend()) this.#tryNext();
+    else if ((repeatable || fault === 'unreachable') && this.#mayHold()) this.#hold();
+    else this.#giveUp();
+  }
+
+  /** On a new connection: the kept one was closed by the other side before it took the request. */
+  #askAnew(): void {
+    this.#fresh = true;
+    this.#tries--;
+    this.next();
+  }
+
+  #failed(cause: FailedCause): FailedTry {
+    return {
+      cause,
+      method: this.#exchange.method,
+      sent: this.#sent,
+      bodyGone: this.#bodyTaken,
+      tries: this.#tries,
+      elapsedMs: performance.now() - this.#exchange.startedAtMs,
+    };
   }
 
   #mayRepeat(cause: FailedCause): boolean {
-    const may = mayRetry(
-      {
-        cause,
-        method: this.#exchange.method,
-        sent: this.#sent,
-        bodyGone: this.#bodyTaken,
-        tries: this.#tries,
-        elapsedMs: performance.now() - this.#exchange.startedAtMs,
-      },
-      this.#action.entry.retry,
-    );
-    return may && spendRetry(this.#destination.budget, performance.now());
+    return mayRetry(this.#failed(cause), this.#action.entry.retry);
+  }
+
+  #spend(): boolean {
+    if (!spendRetry(this.#destination.budget, performance.now())) return false;
+    this.#spent++;
+    return true;
   }
 
   #tryNext(): void {
     if (this.#server !== undefined) this.#tried = (this.#tried ?? new Set()).add(this.#server);
+    // What comes before the next server is there would be lost.
+    this.#exchange.carrier.pauseBody();
     this.next();
   }
 
-  /** No server is left: wait for one if the route says so. */
+  // ---- no server is there
+
   #findNone(): void {
-    const exchange = this.#exchange;
-    const leftMs = exchange.startedAtMs + this.#action.entry.holdMs - performance.now();
-    const hopeful = this.#lastFault === undefined || this.#lastFault === 'unreachable' || this.#lastFault === 'reset';
-    if (leftMs > 0 && hopeful && (this.#held || held < maxHeld)) return this.#hold(leftMs);
-    if (this.#lastFault === undefined) {
-      const status = failedStatus(this.#destination.entry.service ? 'no-instance' : 'no-server');
-      return exchange.respondPage(status, status === 503 ? ['Retry-After', '1'] : []);
-    }
-    exchange.respondPage(this.#lastFault === 'connect-timeout' || this.#lastFault === 'timeout' ? 504 : 502);
+    if (this.#mayHold()) this.#hold();
+    else this.#giveUp();
   }
 
-  #hold(leftMs: number): void {
-    if (!this.#held) held++;
+  /** Whether to wait for a server that may come up: one that is too slow is there already. */
+  #mayHold(): boolean {
+    const { upstreams } = this.#parts;
+    const hopeful = this.#lastFault === undefined || this.#lastFault === 'unreachable' || this.#lastFault === 'reset';
+    const { holdMs } = this.#action.entry;
+    if (!hopeful || holdMs <= 0 || upstreams.balance(this.#destination.name) === undefined) return false;
+    return upstreams.held < maxHeld && performance.now() < this.#exchange.startedAtMs + holdMs;
+  }
+
+  #hold(): void {
+    const { upstreams } = this.#parts;
+    const { name } = this.#destination;
     this.#held = true;
     this.#tried = undefined;
-    const look = (): void => {
-      this.#cancel?.();
-      this.next();
-    };
-    const timer = setTimeout(look, Math.min(leftMs, this.#lookMs));
+    this.#tries = 0;
+    this.notBeforeMs = performance.now() + this.#lookMs;
     this.#lookMs = Math.min(this.#lookMs * 2, lastLookMs);
-    const forget = this.#parts.upstreams.hold(look);
-    this.#cancel = () => {
-      this.#cancel = undefined;
-      clearTimeout(timer);
-      forget();
-    };
+    this.deadlineMs = this.#exchange.startedAtMs + this.#action.entry.holdMs;
+    upstreams.hold(name, this);
+    this.#cancel = () => upstreams.letGo(name, this);
+  }
+
+  look(): void {
+    this.#cancel = undefined;
+    this.next();
+  }
+
+  onDeadline(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#giveUp();
+  }
+
+  /** A service that is not up gives 503: it will be. A server that nobody here looks after gives 502 or 504. */
+  #giveUp(): void {
+    const exchange = this.#exchange;
+    const fault = this.#lastFault;
+    const { service } = this.#destination.entry;
+    if (fault === 'timeout' || fault === 'connect-timeout') return exchange.respondPage(504);
+    if (fault !== undefined && !(service && this.#held)) return exchange.respondPage(502);
+    const status = failedStatus(service ? 'no-instance' : 'no-server');
+    exchange.respondPage(status, status === 503 ? ['Retry-After', '1'] : []);
   }
 
   /** The upstream speaks another protocol from here on, and so does the client. */
@@ -382,12 +464,14 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
     const exchange = this.#exchange;
     const connection = this.#connection;
     const server = this.#server;
-    if (connection === undefined || exchange.upgrade === undefined) return this.onFault('invalid', 'it changed the protocol unasked');
+    if (connection === undefined || exchange.upgrade === undefined || (head.upgrade !== undefined && !mayUpgrade(head.upgrade))) {
+      connection?.abandon();
+      return this.onFault('invalid', 'it changed the protocol unasked');
+    }
     this.#answered = true;
     this.#note();
     this.#link = undefined;
     exchange.onAbandon = undefined;
-    this.#endHold();
     joinSockets(exchange, connection, head, clientHeaders(this.#action, head.headers, exchange), this.#action.entry.readTimeoutMs, () => {
       if (server !== undefined) releaseServer(server);
     });
@@ -395,32 +479,30 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
 
   // ---- bookkeeping
 
-  #note(): void {
-    if (this.#link === undefined) return;
-    addToTale(this.#exchange, {
+  /** What the attempt under way has come to. */
+  attempt(): Attempt | undefined {
+    if (this.#link === undefined) return undefined;
+    const failed = this.#fault === 'timeout' || this.#fault === 'connect-timeout' ? 504 : this.#fault && 502;
+    return {
       address: this.#link.label,
-      status: this.#status === 0 ? (this.#lastFault === 'timeout' || this.#lastFault === 'connect-timeout' ? 504 : 502) : this.#status,
+      status: this.#status === 0 ? failed : this.#status,
       connectMs: this.#connection === undefined ? undefined : this.#connectMs,
       headMs: this.#status === 0 ? undefined : this.#headMs,
       responseMs: performance.now() - this.#askedAtMs,
       bytes: this.#answerBytes,
-    });
-    this.#status = 0;
-    this.#answerBytes = 0;
+    };
+  }
+
+  #note(): void {
+    const attempt = this.attempt();
+    if (attempt !== undefined) addToTale(this.#exchange, attempt);
   }
 
   /** Once for each attempt. */
   #release(): void {
-    this.#endHold();
     if (this.#link === undefined || this.#server === undefined) return;
     releaseServer(this.#server);
     this.#link = undefined;
-  }
-
-  #endHold(): void {
-    if (!this.#held) return;
-    this.#held = false;
-    held--;
   }
 
   #abandon(): void {
@@ -435,8 +517,8 @@ class Forwarding implements AnswerReader, BodyReader, Waiter {
 
 function trailerLines(trailers: Headers | undefined): string {
   let lines = '';
-  trailers?.names.forEach(({ text, kind }, at) => {
-    if (kind === 'pass') lines += `${text}: ${trailers.values[at]}\r\n`;
+  trailers?.names.forEach(({ text }, at) => {
+    lines += `${text}: ${trailers.values[at]}\r\n`;
   });
   return lines;
 }

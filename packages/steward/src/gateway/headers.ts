@@ -33,14 +33,26 @@ const fixedKinds = new Map<string, HeaderKind>([
   ['x-forwarded-for', 'x-forwarded-for'],
 ]);
 
-/** `x_real_ip` counts as `x-real-ip`: WSGI and CGI programs cannot tell the two apart. */
+/** `x_real_ip` counts as `x-real-ip`: WSGI and CGI programs cannot tell the two apart. So `content_length` never passes. */
 export function kindOf(lower: string): HeaderKind {
   const fixed = fixedKinds.get(lower);
   if (fixed !== undefined) return fixed;
-  if (!lower.startsWith('x') && !lower.startsWith('f')) return 'pass';
   const dashed = lower.replaceAll('_', '-');
-  return dashed.startsWith('x-forwarded-') || dashed === 'x-real-ip' ? 'forwarded' : 'pass';
+  if (dashed.startsWith('x-forwarded-')) return 'forwarded';
+  const meant = dashed === lower ? undefined : fixedKinds.get(dashed);
+  return meant === undefined ? 'pass' : meant === 'forwarded' ? 'forwarded' : 'hop';
 }
+
+/** Fields that say how a message is to be read, by whom, or who sent it: too late for that in a trailer (RFC 9110, 6.5.1). */
+const neverTrailing = new Set(
+  ['age', 'authorization', 'cache-control', 'cookie', 'date', 'expires', 'location', 'max-forwards', 'pragma', 'range'].concat(
+    ['retry-after', 'set-cookie', 'vary', 'warning', 'www-authenticate', 'x-accel-redirect'],
+  ),
+);
+
+/** Whether a field may stand behind a body. */
+export const mayTrail = ({ lower, kind }: HeaderName): boolean =>
+  kind === 'pass' && !neverTrailing.has(lower) && !lower.startsWith('content-') && !lower.startsWith('if-');
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 

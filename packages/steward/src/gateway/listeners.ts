@@ -68,6 +68,7 @@ export function createListeners(parts: ListenerParts): Listeners {
   const start = async (made: OpenPort): Promise<void> => {
     const before = made.problem;
     made.problem = await listen(made);
+    if (made.port.closing) return void made.server.close();
     if (made.problem === undefined) {
       if (before !== undefined) parts.log(`listening on ${made.port.name} now`);
       return;

@@ -1,5 +1,6 @@
 /** The PROXY protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt): what a proxy in front says of its client. Pure. */
 import { Buffer } from 'node:buffer';
+import { isIP } from 'node:net';
 
 export interface ProxiedFrom {
   /** Undefined: the proxy speaks for itself (a health check), or of something that is no address. */
@@ -29,11 +30,13 @@ function readLine(bytes: Buffer): ProxiedFrom | 'more' | 'wrong' {
   const length = end + 2;
   const words = text.slice(6, end).split(' ');
   if (words[0] === 'UNKNOWN') return { length };
-  const [family, address, , port] = words;
-  const isAddress = family === 'TCP4' ? /^[\d.]{7,15}$/.test(address ?? '') : family === 'TCP6' && /^[\da-f:.]{2,39}$/i.test(address ?? '');
-  if (!isAddress || words.length !== 5 || !/^\d{1,5}$/.test(port ?? '')) return 'wrong';
-  return { source: { address: address ?? '', port: Number(port) }, length };
+  const [family, from = '', to = '', port = '', toPort = ''] = words;
+  const version = family === 'TCP4' ? 4 : family === 'TCP6' ? 6 : -1;
+  if (words.length !== 5 || isIP(from) !== version || isIP(to) !== version || !isPort(port) || !isPort(toPort)) return 'wrong';
+  return { source: { address: from.toLowerCase(), port: Number(port) }, length };
 }
+
+const isPort = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) < 65_536;
 
 function readBlock(bytes: Buffer): ProxiedFrom | 'more' | 'wrong' {
   const begins = bytes.subarray(0, signature.length);
@@ -41,13 +44,22 @@ function readBlock(bytes: Buffer): ProxiedFrom | 'more' | 'wrong' {
   if (bytes.length < 16) return 'more';
   const [command = 0, family = 0] = bytes.subarray(12, 14);
   const length = 16 + bytes.readUInt16BE(14);
-  if (command >> 4 !== 2 || length > maxBlock) return 'wrong';
+  if (command >> 4 !== 2 || (command & 15) > 1 || length > maxBlock) return 'wrong';
   if (bytes.length < length) return 'more';
   if ((command & 15) === 0) return { length };
-  if (family === 0x11 && length >= 28)
+  if (family === 0x11) {
+    if (length < 28) return 'wrong';
     return { source: { address: bytes.subarray(16, 20).join('.'), port: bytes.readUInt16BE(24) }, length };
-  if (family === 0x21 && length >= 52) return { source: { address: v6Text(bytes.subarray(16, 32)), port: bytes.readUInt16BE(48) }, length };
-  return { length };
+  }
+  if (family !== 0x21) return { length };
+  return length < 52 ? 'wrong' : { source: { address: v6Text(bytes.subarray(16, 32)), port: bytes.readUInt16BE(48) }, length };
 }
 
-const v6Text = (bytes: Buffer): string => Array.from({ length: 8 }, (_, at) => bytes.readUInt16BE(at * 2).toString(16)).join(':');
+const mapped = Buffer.from('00000000000000000000ffff', 'hex');
+
+/** An address as people write it: the longest run of zeros left out, IPv4 within IPv6 as IPv4. */
+function v6Text(bytes: Buffer): string {
+  if (bytes.subarray(0, 12).equals(mapped)) return bytes.subarray(12).join('.');
+  const groups = Array.from({ length: 8 }, (_, at) => bytes.readUInt16BE(at * 2).toString(16)).join(':');
+  return new URL(`http://[${groups}]`).hostname.slice(1, -1);
+}

@@ -19,7 +19,8 @@ const idForm = /^[\w.:@/+=-]{1,128}$/;
 /** `given` if it is fit to be passed on, else 32 hexadecimal digits that nobody else has. */
 export const makeRequestId = (given: string): string => (idForm.test(given) ? given : randomHex(16));
 
-const traceForm = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?$/;
+/** Version 00 ends behind the flags; a later one may go on. */
+const traceForm = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:$|(?<!^00.*)-)/;
 
 /** The trace of `given` with a span of our own, or a new trace that is not sampled by us. */
 export function makeTraceparent(given: string): string {

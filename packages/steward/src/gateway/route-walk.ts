@@ -75,12 +75,17 @@ export class RouteWalk implements ForwardParts {
   /** Goes on at `route`; false when its steps ask for another search. */
   #take(exchange: Exchange, route: CompiledRoute): boolean {
     exchange.route = route;
-    if (route.plain) {
-      this.#act(exchange, route);
-      return true;
-    }
     if (route.internal && !exchange.internal && !exchange.rewritten) {
       exchange.respondPage(404);
+      return true;
+    }
+    // What is sent within has been let in with its body.
+    if (!exchange.internal && isTooLarge(exchange, route)) {
+      exchange.respondPage(413);
+      return true;
+    }
+    if (route.plain) {
+      this.#act(exchange, route);
       return true;
     }
     if (route.steps.length > 0) {
@@ -99,7 +104,6 @@ export class RouteWalk implements ForwardParts {
   // ---- may it go on?
 
   #admit(exchange: Exchange, route: CompiledRoute): void {
-    if (isTooLarge(exchange, route)) return exchange.respondPage(413);
     if (exchange.internal && exchange.counted) return this.#guard(exchange, route);
     if (route.rates.length > 0 && !exchange.counted) {
       exchange.counted = true;
@@ -152,13 +156,12 @@ export class RouteWalk implements ForwardParts {
     const asking = createSubrequest(exchange, this.#parts.keeper, (answer) => {
       exchange.onAbandon = undefined;
       if (exchange.closed) return;
-      exchange.takeUpstreamHeaders(answer.upstreamHeaders);
+      exchange.upstreamHeaders = answer.upstreamHeaders;
       const challenges = valuesOf(answer.headers, 'www-authenticate');
       this.#guarded(exchange, () =>
         this.#decide(exchange, route, access, accessAfterAsking(access, exchange, before, answer.status, challenges)),
       );
     });
-    asking.depth = exchange.depth + 1;
     exchange.onAbandon = () => asking.breakOff();
     this.#goTo(asking, uri, site);
   }
@@ -205,16 +208,14 @@ export class RouteWalk implements ForwardParts {
   #act(exchange: Exchange, route: CompiledRoute): void {
     const { action } = route;
     if (action.kind === 'proxy') {
-      if (isTooLarge(exchange, route)) return exchange.respondPage(413);
       const destination = destinationOf(exchange, action, this.upstreams);
       if (destination === undefined) return exchange.respondPage(502);
       forward(exchange, action, destination, route.prefix, route.maxBodyBytes, this);
     } else if (action.kind === 'files') {
-      if (isTooLarge(exchange, route)) return exchange.respondPage(413);
       serveFile(exchange, action, route.prefix, { reroute: (path) => this.#reroute(exchange, route, path) });
     } else if (action.kind === 'answer')
       this.#answer(exchange, expandAnswer(action.answer, exchange), action.contentType && expand(action.contentType, exchange));
-    else statusPage(exchange, action.form, this.#parts.counters());
+    else statusPage(exchange, action.form, this.#parts.counters(), this.upstreams.counts());
   }
 
   /** An index file is another request within: `index.php` may be another route's. */
@@ -275,7 +276,8 @@ export class RouteWalk implements ForwardParts {
       return false;
     }
     const target = errorTarget(page, status, exchange);
-    exchange.beginErrorPage(headers);
+    if (target.kind === 'named' && exchange.bodyGone && exchange.site?.named.get(target.name)?.action.kind === 'proxy') return false;
+    exchange.beginErrorPage(status, headers);
     if (target.kind === 'redirect') {
       exchange.respond(target.status, ['Location', locationValue(target.to)]);
       return true;

@@ -8,10 +8,12 @@ import { challengeAnswer, noChallenges } from './acme/challenges.ts';
 import type { Carrier, RequestFacts } from './carrier.ts';
 import { Counting } from './counting.ts';
 import { Exchange, type ExchangeKeeper } from './exchange.ts';
+import { Headers } from './headers.ts';
 import type { Receiver } from './http1/client-connection.ts';
 import type { HeadFault } from './http1/head.ts';
 import type { Limits } from './limits.ts';
 import { type CompiledListener, type CompiledTable, matchSite } from './match.ts';
+import { statusText } from './pages.ts';
 import type { PasswordCheck } from './password-check.ts';
 import { believe } from './real-address.ts';
 import { RouteWalk } from './route-walk.ts';
@@ -28,6 +30,18 @@ export interface ServeParts {
   /** One line for the error log. */
   readonly log: (line: string) => void;
 }
+
+/** What stands in the log for bytes that were no request. */
+const noRequest: RequestFacts = {
+  method: '',
+  url: '',
+  protocol: 'HTTP/1.1',
+  headers: new Headers(),
+  bodyLength: 0,
+  expectsContinue: false,
+  upgrade: undefined,
+  headBytes: 0,
+};
 
 /** CONNECT is for another kind of proxy; TRACE shows what nobody should see. */
 const refusedMethods = new Set(['CONNECT', 'TRACE']);
@@ -74,8 +88,15 @@ export class Serve implements Receiver, ExchangeKeeper {
     }
   }
 
-  malformed(_carrier: Carrier, _why: HeadFault): void {
+  malformed(carrier: Carrier, { status }: HeadFault): void {
     this.counting.malformed++;
+    const site = this.#table?.listeners.get(carrier.port.name)?.fallback;
+    if (site === undefined || site.rest.logs.length === 0) return;
+    const nothing = new Exchange(carrier, noRequest, this, performance.now());
+    nothing.site = site;
+    nothing.status = status;
+    nothing.bodyBytesSent = `${status} ${statusText(status)}\n`.length;
+    this.#parts.access.write(site.rest.logs, nothing);
   }
 
   closed(): void {
@@ -89,7 +110,7 @@ export class Serve implements Receiver, ExchangeKeeper {
   // ---- ExchangeKeeper: what exchanges tell
 
   onClose(exchange: Exchange): void {
-    if (exchange.internal) return;
+    if (exchange.depth > 0) return;
     this.counting.end(exchange);
     const logs = (exchange.route ?? exchange.site?.rest)?.logs;
     if (logs !== undefined && logs.length > 0) this.#parts.access.write(logs, exchange);

@@ -1,7 +1,7 @@
 /** Files that sites name and workers, who may not read them, need: authorities of certificates, maintenance pages. */
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { RouteSpec, SiteSpec } from '../config/model.ts';
+import type { RouteSpec, SiteSpec, StepSpec } from '../config/model.ts';
 import type { Problem } from '../config/problem.ts';
 import type { GatewayErrorCode } from './errors.ts';
 
@@ -20,10 +20,18 @@ function namedBy(sites: readonly SiteSpec[]): Map<string, Kind> {
   const named = new Map<string, Kind>();
   const look = ({ action, routes, steps }: RouteSpec): void => {
     if (action.kind === 'proxy' && action.verify?.ca !== undefined) named.set(action.verify.ca, 'authorities');
-    for (const step of steps) if (step.kind === 'if' && step.route !== undefined) look(step.route);
+    lookIn(steps);
     routes.forEach(look);
   };
-  for (const { clientCertificates, maintenance, routes, rest } of sites) {
+  const lookIn = (steps: readonly StepSpec[]): void => {
+    for (const step of steps) {
+      if (step.kind !== 'if') continue;
+      lookIn(step.steps);
+      if (step.route !== undefined) look(step.route);
+    }
+  };
+  for (const { clientCertificates, maintenance, routes, rest, steps } of sites) {
+    lookIn(steps);
     if (clientCertificates !== undefined) named.set(clientCertificates.ca, 'authorities');
     if (maintenance?.page !== undefined) named.set(maintenance.page, 'page');
     [...routes, rest].forEach(look);

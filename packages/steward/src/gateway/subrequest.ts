@@ -3,6 +3,7 @@ import type { BodyReader, Carrier } from './carrier.ts';
 import { Exchange, type ExchangeKeeper } from './exchange.ts';
 import type { Headers } from './headers.ts';
 import type { Peer, Port } from './port.ts';
+import { variablesOf } from './variables.ts';
 
 export interface SubAnswer {
   /** 0: it was cut off. */
@@ -50,7 +51,7 @@ class Discarding implements Carrier {
     this.#over = true;
     const { exchange } = this;
     exchange?.close();
-    this.#done({ status, headers: this.#headers, upstreamHeaders: exchange?.tale?.headers });
+    this.#done({ status, headers: this.#headers, upstreamHeaders: exchange?.upstreamHeaders });
   }
 
   flush(): void {}
@@ -74,9 +75,10 @@ export function createSubrequest(parent: Exchange, keeper: ExchangeKeeper, done:
   const { request } = parent;
   const made = new Exchange(
     carrier,
-    { ...request, method: 'GET', bodyLength: 0, expectsContinue: false, upgrade: undefined },
+    { ...request, bodyLength: 0, expectsContinue: false, upgrade: undefined },
     keeper,
     performance.now(),
+    parent,
   );
   carrier.exchange = made;
   made.remoteAddress = parent.remoteAddress;
@@ -87,7 +89,11 @@ export function createSubrequest(parent: Exchange, keeper: ExchangeKeeper, done:
   made.httpHost = parent.httpHost;
   made.requestUri = parent.requestUri;
   made.site = parent.site;
-  made.vars = parent.vars;
+  // What its steps set, the request around it has too; the groups of the last pattern are each one's own.
+  const { values, groups } = variablesOf(parent);
+  made.vars = { values, groups };
+  made.table = parent.table;
   made.internal = true;
+  made.counted = parent.counted;
   return made;
 }

@@ -20,8 +20,16 @@ function nameText(name: object | undefined): string {
 const pem = (raw: Buffer): string =>
   `-----BEGIN CERTIFICATE-----\n${raw.toString('base64').replace(/.{64}/g, '$&\n').replace(/\n$/, '')}\n-----END CERTIFICATE-----\n`;
 
-/** `SUCCESS`, `NONE` when no certificate was shown, or `FAILED:` and why. */
+const verdicts = new WeakMap<TLSSocket, string>();
+
+/** `SUCCESS`, `NONE` when no certificate was shown, or `FAILED:` and why. Worked out once for a connection. */
 export function clientVerdict(socket: TLSSocket): string {
+  const known = verdicts.get(socket) ?? judge(socket);
+  verdicts.set(socket, known);
+  return known;
+}
+
+function judge(socket: TLSSocket): string {
   if (certificateOf(socket) === undefined) return 'NONE';
   const why = socket.authorizationError as Error | string | undefined;
   return socket.authorized
@@ -30,7 +38,7 @@ export function clientVerdict(socket: TLSSocket): string {
 }
 
 const values: Readonly<Record<TlsVariable, (socket: TLSSocket) => string>> = {
-  ssl_cipher: (socket) => socket.getCipher()?.standardName ?? '',
+  ssl_cipher: (socket) => socket.getCipher()?.name ?? '',
   ssl_client_escaped_cert: (socket) => {
     const raw = certificateOf(socket)?.raw;
     return raw === undefined ? '' : encodeURIComponent(pem(raw));

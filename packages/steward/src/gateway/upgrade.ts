@@ -39,6 +39,7 @@ export function joinSockets(
   let lines = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n`;
   for (let at = 0; at < headers.length; at += 2) lines += `${headers[at]}: ${headers[at + 1]}\r\n`;
   socket.write(`${lines}\r\n`, 'latin1');
+  const before = socket.bytesWritten;
   if (rest.length > 0) socket.write(rest);
   if (ahead.length > 0) upstream.write(ahead);
   let open = 2;
@@ -46,8 +47,9 @@ export function joinSockets(
     if (--open === 0) onEnd();
   };
   exchange.completed = true;
-  socket.once('close', () => {
-    exchange.bodyBytesSent = socket.bytesWritten;
+  // Before the connection ends its exchange, which logs them.
+  socket.prependOnceListener('close', () => {
+    exchange.bodyBytesSent = socket.bytesWritten - before;
   });
   join(upstream, socket, ended);
   join(socket, upstream, ended);

@@ -1,10 +1,9 @@
 /** What asking upstreams came to, in the form of nginx's $upstream_ variables: one value for each server, separated by commas. */
-import type { Headers } from './headers.ts';
 
 export interface Attempt {
   readonly address: string;
-  readonly status: number;
-  /** Undefined: it never came to that. */
+  /** Undefined, here and below: it never came to that. */
+  readonly status: number | undefined;
   readonly connectMs: number | undefined;
   readonly headMs: number | undefined;
   readonly responseMs: number;
@@ -16,9 +15,11 @@ const also = (before: string, text: string): string => (before === '' ? text : `
 
 /** Nothing is written down as text before somebody asks: most requests have one attempt that no log format names. */
 export class Tale {
-  readonly attempts: Attempt[] = [];
-  /** Of the last answer. */
-  headers: Headers | undefined;
+  readonly attempts: Attempt[];
+
+  constructor(attempts: Attempt[] = []) {
+    this.attempts = attempts;
+  }
 
   #join(text: (attempt: Attempt) => string): string {
     return this.attempts.map(text).reduce(also, '');
@@ -29,7 +30,7 @@ export class Tale {
   }
 
   get statuses(): string {
-    return this.#join(({ status }) => String(status));
+    return this.#join(({ status }) => String(status ?? '-'));
   }
 
   get connectTimes(): string {

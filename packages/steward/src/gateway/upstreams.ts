@@ -3,12 +3,15 @@ import net, { isIP, type Socket } from 'node:net';
 import tls, { type SecureContext } from 'node:tls';
 import type { Address } from '../config/model.ts';
 import { type Balance, createBalance, type Server, type UpstreamEntry } from './balance.ts';
+import { Connecting } from './connecting.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { CheckedUpstream } from './health-checks.ts';
+import { type Held, Holding } from './holding.ts';
 import { type Keeper, UpstreamConnection, type UpstreamFault } from './http1/upstream-connection.ts';
+import { ReadSlot } from './read-slot.ts';
 import { createRetryBudget, type RetryBudget } from './retry.ts';
 import { addressName } from './server-hash.ts';
-import type { RouteEntry, RouteTable, TargetEntry } from './table.ts';
+import type { RouteEntry, RouteTable, StepEntry, TargetEntry } from './table.ts';
 
 /** What makes one way to a server differ from another. */
 export interface LinkKind {
@@ -79,50 +82,29 @@ export class Link implements Keeper {
     return undefined;
   }
 
-  /** Opens a new connection for `waiter`. Gives back how to change one's mind. */
-  connect(connectTimeoutMs: number, waiter: Waiter): () => void {
-    const begunMs = performance.now();
-    const socket = this.#open();
-    let settled = false;
-    const settle = (): boolean => {
-      if (settled) return false;
-      settled = true;
-      this.#deadlines.remove(timed);
-      socket.off('error', onError);
-      return true;
+  /** Opens a new connection for `waiter`; one that is `detachable` can change its protocol. Gives back how to change one's mind. */
+  connect(connectTimeoutMs: number, detachable: boolean, waiter: Waiter): () => void {
+    const ready = this.#context === undefined ? 'connect' : 'secureConnect';
+    let slot: ReadSlot | undefined;
+    const open = (): Socket => {
+      slot = detachable || this.#context !== undefined ? undefined : new ReadSlot();
+      return this.#open(slot);
     };
-    const giveUp = (fault: UpstreamFault, why: string): void => {
-      if (!settle()) return;
-      socket.on('error', () => {});
-      socket.destroy();
-      waiter.onUnreachable(fault, why);
-    };
-    const onError = (error: NodeJS.ErrnoException): void =>
-      giveUp(error.code === 'ETIMEDOUT' ? 'connect-timeout' : 'unreachable', error.message);
-    const timed = {
-      deadlineMs: begunMs + connectTimeoutMs,
-      onDeadline: () => giveUp('connect-timeout', 'it could not be reached in time'),
-    };
-    this.#deadlines.add(timed);
-    socket.on('error', onError);
-    socket.once('close', () => giveUp('unreachable', 'it closed the connection'));
-    socket.once(this.#context === undefined ? 'connect' : 'secureConnect', () => {
-      if (!settle()) return;
-      const connection = new UpstreamConnection(socket, this.#deadlines, this);
-      this.#all.add(connection);
-      waiter.onConnected(connection, performance.now() - begunMs);
+    const connecting = new Connecting(open, ready, connectTimeoutMs, this.#deadlines, {
+      onSocket: (socket, tookMs) => {
+        const connection = new UpstreamConnection(socket, this.#deadlines, this, slot);
+        this.#all.add(connection);
+        waiter.onConnected(connection, tookMs);
+      },
+      onUnreachable: (fault, why) => waiter.onUnreachable(fault, why),
     });
-    return () => {
-      if (!settle()) return;
-      socket.on('error', () => {});
-      socket.destroy();
-    };
+    return () => connecting.cancel();
   }
 
-  #open(): Socket {
+  #open(slot: ReadSlot | undefined): Socket {
     const address = this.#address;
     const where = address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port };
-    if (this.#context === undefined) return net.connect({ ...where, noDelay: true });
+    if (this.#context === undefined) return net.connect({ ...where, noDelay: true, ...(slot && { onread: slot.options }) });
     const { verify } = this.#kind;
     const name = verify?.name ?? (address.kind === 'tcp' && isIP(address.host) === 0 ? address.host : undefined);
     const socket = tls.connect({
@@ -186,11 +168,11 @@ export class Upstreams {
   readonly #made = new Map<string, Destination>();
   readonly #budgets = new Map<string, RetryBudget>();
   readonly #links = new Map<Server, Map<string, Link>>();
-  /** Requests that wait for a server, and look again when the table changes. */
-  readonly #held = new Set<() => void>();
+  readonly #holding: Holding;
 
   constructor(deadlines: Deadlines) {
     this.#deadlines = deadlines;
+    this.#holding = new Holding(deadlines);
   }
 
   /** Takes the upstreams of a new table: servers that stay keep their health and connections, others finish what they have. */
@@ -200,13 +182,18 @@ export class Upstreams {
     this.#files = table.files;
     this.#schemes = schemesOf(table);
     this.#destinations = new Map();
-    this.#made.clear();
-    for (const name of this.#budgets.keys()) if (!Object.hasOwn(table.upstreams, name)) this.#budgets.delete(name);
+    for (const name of this.#budgets.keys()) {
+      if (!Object.hasOwn(table.upstreams, name) && !this.#made.has(name)) this.#budgets.delete(name);
+    }
     this.#balances = new Map(
       Object.entries(table.upstreams).map(([name, entry]) => [name, createBalance(entry, nowMs, previous.get(name))]),
     );
+    for (const name of this.#made.keys()) {
+      const balance = previous.get(name);
+      if (balance !== undefined) this.#balances.set(name, balance);
+    }
     this.#dropLinks();
-    for (const look of [...this.#held]) look();
+    this.#holding.wakeAll();
   }
 
   /** Where a route's target leads; undefined when the table has no such upstream. */
@@ -290,10 +277,24 @@ export class Upstreams {
     });
   }
 
-  /** Calls `look` when the servers change. Gives back how to stop. */
-  hold(look: () => void): () => void {
-    this.#held.add(look);
-    return () => void this.#held.delete(look);
+  /** Requests that wait for a server. */
+  get held(): number {
+    return this.#holding.size;
+  }
+
+  /** `held` waits for a server of the upstream `name`. */
+  hold(name: string, held: Held): void {
+    this.#holding.enter(name, held);
+  }
+
+  /** `held` waits no more. */
+  letGo(name: string, held: Held): void {
+    this.#holding.leave(name, held);
+  }
+
+  /** A server of the upstream `name` is there, or has room again: up to `count` of those who wait look. */
+  wake(name: string, count: number): void {
+    this.#holding.wake(name, count);
   }
 
   /** Requests and failures for each server since the worker started, by upstream and address. */
@@ -319,11 +320,24 @@ export class Upstreams {
 function schemesOf(table: RouteTable): Map<string, 'http' | 'https'> {
   const schemes = new Map<string, 'http' | 'https'>();
   const look = (route: RouteEntry): void => {
-    const { action, routes } = route;
-    if (action.kind === 'proxy' && action.target.kind === 'upstream' && !schemes.has(action.target.name))
-      schemes.set(action.target.name, action.scheme);
+    const { action, routes, steps } = route;
+    if (action.kind === 'proxy') {
+      for (const target of [action.target, action.canary?.target])
+        if (target?.kind === 'upstream' && !schemes.has(target.name)) schemes.set(target.name, action.scheme);
+    }
     routes.forEach(look);
+    lookIn(steps);
   };
-  for (const { routes } of table.sites) routes.forEach(look);
+  const lookIn = (steps: readonly StepEntry[]): void => {
+    for (const step of steps) {
+      if (step.kind !== 'if') continue;
+      lookIn(step.steps);
+      if (step.route !== undefined) look(step.route);
+    }
+  };
+  for (const { routes, rest, steps } of table.sites) {
+    lookIn(steps);
+    [...routes, rest].forEach(look);
+  }
   return schemes;
 }

@@ -43,6 +43,8 @@ export interface VariableSource {
   readonly serverPort: number;
   readonly serverName: string;
   readonly method: string;
+  /** Of the request around this one, when it is within another. */
+  readonly askedMethod?: string;
   /** HTTP/1.0, HTTP/1.1 or HTTP/2.0. */
   readonly protocol: string;
   /** The request line, without its line break. */
@@ -158,7 +160,7 @@ const getters: Readonly<Record<VariableName, Getter>> = {
   request_filename: (source) => source.requestFilename,
   request_id: (source) => source.requestId,
   request_length: (source) => String(source.requestLength),
-  request_method: (source) => source.method,
+  request_method: (source) => source.askedMethod ?? source.method,
   request_time: (source) => seconds(performance.now() - source.startedAtMs),
   request_uri: (source) => source.requestUri,
   scheme: (source) => source.scheme,

@@ -108,6 +108,7 @@ export const proxyCases: readonly Case[] = [
       location /off { proxy_pass_request_headers off; proxy_pass http://{{a}}; }
       location /body { proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_pass http://{{a}}; }
       location /method { proxy_method POST; proxy_pass http://{{a}}; }`),
+    allow: { named: ['GET /default {"TE":"trailers"'] },
     requests: [
       ...gets('/default', '/inherit', '/own', '/hh', '/hp', '/hproxy', '/off', '/method'),
       get('/default', {

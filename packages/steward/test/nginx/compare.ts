@@ -14,6 +14,8 @@ export const tolerances = {
   hop: 'Steward keeps connections to upstreams open and speaks HTTP/1.1 to them: Connection and Transfer-Encoding of requests differ, and a body whose length nobody knows is sent on in chunks.',
   hidden: 'Steward serves no file whose name begins with a dot; nginx does unless it is told otherwise.',
   types: 'Steward knows more media types than those a `types` block lists.',
+  bytes: 'Regular expressions match characters, where nginx matches bytes.',
+  named: 'Headers that Connection names go no further (RFC 9110 section 7.6.1); nginx passes them on.',
   strict:
     'Messages that RFC 9112 forbids get 400 where nginx lets them pass: line feeds alone, a fragment in the target, control characters, blanks in the request line.',
   vary: 'Steward says Vary: Accept-Encoding of whatever it may compress; nginx says so only with gzip_vary.',

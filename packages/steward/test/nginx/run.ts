@@ -59,8 +59,8 @@ async function sideOf(bench: Bench, name: string): Promise<Side> {
   return { ports: await freePorts(portsPerCase), logs };
 }
 
-/** Upstreams may still be reading when the client has its answer. */
-const settleMs = 4;
+/** Upstreams remember a request before they answer it; one that got no answer may still be on its way. */
+const settleMs = 10;
 
 async function run(requests: readonly Sent[], side: Side, upstreams: Upstreams): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
@@ -68,7 +68,7 @@ async function run(requests: readonly Sent[], side: Side, upstreams: Upstreams):
   for (const sent of requests) {
     const port = side.ports[(sent.port ?? 1) - 1] ?? 0;
     const found = await exchange(port, sent);
-    await wait(settleMs);
+    if (found.end !== 'open') await wait(settleMs);
     outcomes.push({ exchange: found, got: upstreams.take(), side });
   }
   return outcomes;

@@ -37,7 +37,11 @@ function anyOf(all: readonly Wanted[]): Wanted | undefined {
   const asked = left.flatMap(({ users }) => (users === undefined ? [] : [users]));
   const users = asked.length === 0 ? undefined : asked.some((names) => names.length === 0) ? [] : asked.flat();
   if (who.length > 0 && users !== undefined && users.length > 0) return undefined;
-  return { rules: who.length === 0 ? [] : [...who, 'deny all'], ...(users && { users }), satisfy: who.length > 0 && users !== undefined ? 'any' : 'all' };
+  return {
+    rules: who.length === 0 ? [] : [...who, 'deny all'],
+    ...(users && { users }),
+    satisfy: who.length > 0 && users !== undefined ? 'any' : 'all',
+  };
 }
 
 /** Rules that must both let somebody in: one list may be of refusals only. */
@@ -116,7 +120,12 @@ function wantedIn(settings: Settings, scene: Scene): Wanted {
   if (found !== undefined) return found;
   const at = permits?.at ?? old?.at;
   if (at !== undefined)
-    scene.error('config/apache-not-taken-over', 'these Require lines together are not taken over: without them the site would be open to everybody', at, tooMuch);
+    scene.error(
+      'config/apache-not-taken-over',
+      'these Require lines together are not taken over: without them the site would be open to everybody',
+      at,
+      tooMuch,
+    );
   return nobody;
 }
 

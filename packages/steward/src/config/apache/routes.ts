@@ -1,222 +1,469 @@
 /**
- * ProxyPass, Redirect and DocumentRoot of a server as routes. Apache takes the first line that fits, Steward the longest path: what an
- * earlier shorter line hides is told and left out, and for the rest both rules choose the same. Apache's paths end at a
- * slash (`/api` is not `/apidocs`), so a path without one at its end becomes two routes: itself, and what is below it.
+ * The points of a server's paths (views.ts) as routes. Steward takes the longest path, so each path that the file names becomes
+ * two routes, itself and what is below it, each with the answer that Apache's first fitting line gives there. Regular
+ * expressions become routes within them.
  */
-import { STATUS_CODES } from 'node:http';
-import type { RouteSource } from '../sections/site.ts';
-import { formatDuration } from '../units.ts';
-import { given, type HeaderLine, inherited, type Pass, type ProxyTarget, type Redirect, type Scene, type Server } from './scene.ts';
+import { extname } from 'node:path';
+import type { Position } from '../problem.ts';
+import type { RouteSource, SiteSource } from '../sections/site.ts';
+import type { StepSource } from '../sections/step.ts';
+import { formatDuration, formatSize } from '../units.ts';
+import { guardsOf } from './access.ts';
+import { answerHeaders, mappedVariable, requestHeaders } from './headers.ts';
+import { bothRegex, covers, escapeRegex, fitsPath, type Point, type RegexMatcher } from './matchers.ts';
+import { stepsOfRules, type Way } from './rewrite-steps.ts';
+import {
+  type Alias,
+  given,
+  inherited,
+  type Pass,
+  type ProxyTarget,
+  type Redirect,
+  type Scene,
+  type Server,
+  type Settings,
+} from './scene.ts';
+import { hasDollar } from './values.ts';
+import { mapOf, type PathMap, type View } from './views.ts';
 
 const apacheTimeoutMs = 60_000;
 const stewardReadMs = 60_000;
+/** The limit of Apache 2.4.53 and later; older ones have none. */
+const apacheMaxBody = 1024 ** 3;
+/** Expressions that may fit one path together; all their combinations become routes. */
+const mostTogether = 4;
 
-/** Whether Apache hands requests for `inner` to the line for `outer`. */
-const covers = (outer: string, inner: string): boolean => outer === inner || inner.startsWith(outer.endsWith('/') ? outer : `${outer}/`);
-
-/** The main server's lines come after the virtual host's own. */
-function all<K extends 'passes' | 'located' | 'redirects' | 'reverses'>(server: Server, key: K): Server['settings'][K][number][] {
-  return [...server.settings[key], ...(server.main?.settings[key] ?? [])];
+/** What routes are made for. */
+interface Making {
+  readonly server: Server;
+  readonly scene: Scene;
+  readonly map: PathMap;
+  readonly ways: readonly Way[];
+  readonly named: Map<string, RouteSource>;
 }
 
-/** ProxyPass lines in the order in which Apache asks them, without those that an earlier one hides. */
-function visiblePasses(server: Server, scene: Scene): readonly Pass[] {
-  const ordered = [...all(server, 'located').toReversed(), ...all(server, 'passes')];
-  return ordered.filter((pass, index) => {
-    const hiding = ordered.slice(0, index).find((earlier) => covers(earlier.path, pass.path));
-    if (hiding !== undefined) {
-      const message = `ProxyPass ${pass.path} is never used: ProxyPass ${hiding.path} on line ${hiding.at.line} takes its requests`;
-      scene.warning('config/apache-never-used', message, pass.at, 'Write the longer path first.');
-    }
-    return hiding === undefined;
-  });
-}
+const serverName = (server: Server): string | undefined => server.own.name?.value ?? server.main?.own.name?.value;
 
-function visibleRedirects(server: Server, passes: readonly Pass[], scene: Scene): readonly Redirect[] {
-  const ordered = all(server, 'redirects');
-  return ordered.filter((redirect, index) => {
-    const pass = passes.find((earlier) => covers(earlier.path, redirect.path));
-    const hiding = pass?.target === undefined ? ordered.slice(0, index).find((earlier) => covers(earlier.path, redirect.path)) : pass;
-    if (hiding === undefined) return true;
-    const message = `Redirect ${redirect.path} is never used: ${hiding === pass ? 'ProxyPass' : 'Redirect'} ${hiding.path} on line ${hiding.at.line} takes its requests`;
-    const hint = hiding === pass ? `Write ProxyPass ${redirect.path} ! above it.` : 'Write the longer path first.';
-    scene.warning('config/apache-never-used', message, redirect.at, hint);
-    return false;
-  });
-}
-
-/** The paths of Steward that answer what Apache's `path` does. */
-function pathsOf(path: string): readonly { readonly path: string; readonly isExact: boolean }[] {
-  if (path.endsWith('/')) return [{ path, isExact: false }];
-  return [
-    { path: `= ${path}`, isExact: true },
-    { path: `${path}/`, isExact: false },
-  ];
-}
-
-function startRoute(path: string, pass: { readonly at: Pass['at'] }, scene: Scene): RouteSource {
-  const route: RouteSource = {};
-  scene.draft.place(route, undefined, pass.at);
-  scene.draft.set(route, 'path', given(path, pass));
-  return route;
-}
-
-function headersOf(server: Server, key: 'requestHeaders' | 'answerHeaders', scene: Scene): Record<string, string> | undefined {
-  const lines: readonly HeaderLine[] = [...(server.main?.settings[key] ?? []), ...server.settings[key]];
-  const headers: Record<string, string> = {};
-  for (const { name, value, at } of lines) {
-    const earlier = Object.keys(headers).find((other) => other.toLowerCase() === name.toLowerCase());
-    if (earlier !== undefined) delete headers[earlier];
-    headers[name] = value;
-    scene.draft.place(headers, name, at);
-  }
-  return lines.length === 0 ? undefined : headers;
-}
-
-function setUpstreamPath(route: RouteSource, pass: Pass, target: ProxyTarget, isExact: boolean, scene: Scene): void {
-  const mine = pass.path.replace(/\/$/, '');
-  const theirs = target.path.replace(/\/$/, '');
-  if (mine === theirs) return;
-  const path = isExact ? target.path || '/' : `${theirs}/`;
-  scene.draft.set(route, 'upstreamPath', given(path, { at: pass.targetAt }));
-}
-
-function setHost(route: RouteSource, target: ProxyTarget, server: Server, scene: Scene): void {
-  const preserve = inherited(server, 'preserveHost');
-  const host = preserve?.value === true ? 'keep' : target.address.startsWith('unix:') ? target.host : 'upstream';
-  if (preserve === undefined) route.upstreamHost = host;
-  else scene.draft.set(route, 'upstreamHost', given(host, preserve));
+function setHost(route: RouteSource, target: ProxyTarget, { preserveHost }: Settings, scene: Scene): void {
+  const host = preserveHost?.value === true ? 'keep' : target.address.startsWith('unix:') ? target.host : 'upstream';
+  if (preserveHost === undefined) route.upstreamHost = host;
+  else scene.draft.set(route, 'upstreamHost', given(host, preserveHost));
 }
 
 function setTimes(route: RouteSource, pass: Pass, server: Server, scene: Scene): void {
   const said = inherited(server, 'proxyTimeout') ?? inherited(server, 'timeout');
   const read = pass.timeoutMs === undefined ? said : { value: pass.timeoutMs, at: pass.targetAt };
   const connect = pass.connectTimeoutMs ?? read?.value ?? apacheTimeoutMs;
-  scene.draft.set(
-    route,
-    'connectTimeout',
-    given(formatDuration(connect), { at: pass.connectTimeoutMs === undefined ? (read?.at ?? pass.targetAt) : pass.targetAt }),
-  );
+  const at = pass.connectTimeoutMs === undefined ? (read?.at ?? pass.targetAt) : pass.targetAt;
+  scene.draft.set(route, 'connectTimeout', given(formatDuration(connect), { at }));
   if (read !== undefined && read.value !== stewardReadMs) scene.draft.set(route, 'readTimeout', given(formatDuration(read.value), read));
 }
 
-function proxyRoute(path: string, isExact: boolean, pass: Pass, target: ProxyTarget, server: Server, scene: Scene): RouteSource {
-  const route = startRoute(path, pass, scene);
+/** Redirects of each member of a balancer are those of the balancer. */
+function reversesOf({ reverses }: Settings, scene: Scene): RouteSource['rewriteLocation'] {
+  const found = reverses.flatMap(({ from, to, at }) => {
+    const [, name, path = ''] = /^balancer:\/\/([^/]+)(.*)$/i.exec(from) ?? [];
+    const members = name === undefined ? undefined : (scene.balancers.get(name.toLowerCase())?.members ?? []);
+    const froms = members?.map((member) => `${member.scheme}://${member.host}${member.path.replace(/\/$/, '')}${path}`) ?? [from];
+    return froms.map((one) => {
+      const rule = { from: one.replace(/^ws/i, 'http'), to };
+      scene.draft.place(rule, undefined, at);
+      return rule;
+    });
+  });
+  return found.length === 0 ? undefined : found;
+}
+
+/** All that a route says of an upstream but the path. */
+function setUpstream(route: RouteSource, pass: Pass, target: ProxyTarget, settings: Settings, making: Making): void {
+  const { scene, server } = making;
   const at = { at: pass.targetAt };
   scene.draft.set(route, 'upstream', given(target.address, at));
-  if (target.scheme === 'https') scene.draft.set(route, 'upstreamScheme', given('https', at));
-  setUpstreamPath(route, pass, target, isExact, scene);
-  setHost(route, target, server, scene);
-  const headers = headersOf(server, 'requestHeaders', scene);
-  if (headers !== undefined) route.setHeaders = headers;
-  const forwarded = inherited(server, 'addForwarded');
-  if (forwarded === undefined) route.forwardedHeaders = 'append';
-  else scene.draft.set(route, 'forwardedHeaders', given(forwarded.value ? 'append' : 'off', forwarded));
-  const reverses = all(server, 'reverses').filter(({ location }) => location === undefined || location === pass.path);
-  if (reverses.length > 0) {
-    route.rewriteLocation = reverses.map(({ from, to, at: stands }) => {
-      const rewrite = { from, to };
-      scene.draft.place(rewrite, undefined, stands);
-      return rewrite;
-    });
-  }
+  const balancer = target.balancer === true ? scene.balancers.get(target.address) : undefined;
+  if (target.scheme === 'https' || balancer?.members[0]?.scheme === 'https') scene.draft.set(route, 'upstreamScheme', given('https', at));
+  if (settings.verifyUpstream?.value === true && route.upstreamScheme === 'https')
+    route.upstreamVerify = settings.upstreamCa ? { ca: settings.upstreamCa.value } : true;
+  setHost(route, target, settings, scene);
+  const headers = requestHeaders(settings.requestHeaders, scene) ?? [];
+  const adds = settings.addForwarded?.value ?? true;
+  const name = serverName(server);
+  const list = Array.isArray(headers) ? headers : [];
+  const own = adds && name !== undefined ? [{ name: 'X-Forwarded-Server', value: name }] : [];
+  const all = [...own.filter((header) => !list.some((other) => other.name.toLowerCase() === header.name.toLowerCase())), ...list];
+  if (all.length > 0) route.setHeaders = all;
+  if (settings.addForwarded === undefined) route.forwardedHeaders = 'append';
+  else scene.draft.set(route, 'forwardedHeaders', given(adds ? 'append' : 'off', settings.addForwarded));
+  const reverses = reversesOf(settings, scene);
+  if (reverses !== undefined) route.rewriteLocation = reverses;
+  if (settings.cookieRules.length > 0)
+    route.rewriteCookies = settings.cookieRules.map(({ attribute, from, to }) => ({ attribute, from, to }));
+  scene.draft.set(route, 'interceptErrors', settings.interceptErrors);
   setTimes(route, pass, server, scene);
-  return route;
 }
 
-function setFolder(route: RouteSource, server: Server, scene: Scene): boolean {
-  const root = inherited(server, 'root');
-  scene.draft.set(route, 'root', root);
-  if (root === undefined) return false;
-  scene.draft.set(route, 'index', inherited(server, 'index'));
-  scene.draft.set(route, 'fallback', inherited(server, 'fallback'));
-  return true;
+/** The path that the members of a balancer have before that of ProxyPass. */
+const memberPath = (target: ProxyTarget, scene: Scene): string => {
+  const path = target.balancer === true ? (scene.balancers.get(target.address)?.members[0]?.path ?? '') : '';
+  return path.replace(/\/$/, '');
+};
+
+/** What requests for a path become: the step that changes it (for expressions), or the replaced prefix. */
+function setPath(route: RouteSource, pass: Pass, target: ProxyTarget, view: View, isNested: boolean, scene: Scene): readonly StepSource[] {
+  const { match } = pass;
+  const to = memberPath(target, scene) + target.path;
+  if (match.kind === 'regex') {
+    const text = to === '' ? '/' : to;
+    // Without a group Apache puts the whole path behind the address.
+    const replaced = /\$\d/.test(text) ? text.replace(/\$0/g, '$uri') : `${to.replace(/\/$/, '')}$uri`;
+    return replaced === '$uri'
+      ? []
+      : [
+          {
+            rewrite: match.anyCase === true ? `(?i)${match.pattern}` : match.pattern,
+            to: replaced.startsWith('/') ? replaced : `/${replaced}`.replace('/$', '$'),
+            flag: 'break',
+          },
+        ];
+  }
+  const front = match.kind === 'path' ? match.path : '/';
+  if (front === '' || (front === to && front !== '/')) return [];
+  const joined = (rest: string): string => (to + rest).replace(/^(?!\/)/, '/');
+  if (isNested) {
+    const rewrite = `^${escapeRegex(front)}(.*)$`;
+    return joined('x') === `${front}x` ? [] : [{ rewrite, to: `${joined('')}$1`, flag: 'break' }];
+  }
+  const path = joined(view.point.path.slice(front.length));
+  if (path !== view.point.path) scene.draft.set(route, 'upstreamPath', given(path, { at: pass.targetAt }));
+  return [];
 }
 
-function setStatus(route: RouteSource, status: number, at: Pass['at'], scene: Scene): RouteSource {
-  scene.draft.set(route, 'respond', given(`${status} ${STATUS_CODES[status] ?? ''}`.trim(), { at }));
+const setStatus = (route: RouteSource, status: number, at: Position, scene: Scene): void =>
   scene.draft.set(route, 'status', given(status, { at }));
-  return route;
+
+/** The address of a redirect, and the query that Apache puts behind it unless it has one. */
+function redirectSteps(redirect: Redirect, to: string, pattern: string): readonly StepSource[] {
+  const target = to.includes('?') ? to : `${to}$is_args$args`;
+  return [{ if: { value: '$uri', matches: pattern }, steps: [{ return: redirect.status, to: target }] }];
 }
 
-/** `ProxyPass /x !`: these requests are served from DocumentRoot, or not found. */
-function excludedRoute(path: string, pass: Pass, server: Server, scene: Scene): RouteSource {
-  const route = startRoute(path, pass, scene);
-  return setFolder(route, server, scene) ? route : setStatus(route, 404, pass.at, scene);
-}
-
-function redirectTo(path: string, to: string, redirect: Redirect, scene: Scene): RouteSource {
-  const route = startRoute(path, redirect, scene);
-  scene.draft.set(route, 'redirect', given(to, redirect));
-  scene.draft.set(route, 'status', given(redirect.status, redirect));
-  return route;
-}
-
-/** Apache puts what follows the path behind the address. Steward can where path and address end alike. */
-function redirectRoutes(redirect: Redirect, scene: Scene): readonly RouteSource[] {
-  const { path, to, status, at } = redirect;
-  if (to === undefined) return pathsOf(path).map((each) => setStatus(startRoute(each.path, redirect, scene), status, at, scene));
-  const isHost = path === '/' && /^https?:\/\/[^/]+$/i.test(to);
+function setRedirect(route: RouteSource, redirect: Redirect, view: View, scene: Scene): readonly StepSource[] {
+  const { match, status, to, at } = redirect;
+  if (to === undefined) {
+    setStatus(route, status, at, scene);
+    return [];
+  }
+  const isRegex = match.kind === 'regex';
+  if (hasDollar(isRegex ? to.replace(/\$\d/g, '') : to)) {
+    scene.warning(
+      'config/apache-not-taken-over',
+      `the $ in "${to}" would be read as a variable; this redirect is left out`,
+      at,
+      'Write %24 instead of $.',
+    );
+    setStatus(route, 404, at, scene);
+    return [];
+  }
+  if (isRegex) {
+    setStatus(route, 404, at, scene);
+    return redirectSteps(redirect, to.replace(/\$0/g, '$uri'), match.anyCase === true ? `(?i)${match.pattern}` : match.pattern);
+  }
+  const front = match.kind === 'path' ? match.path : '/';
+  const isHost = front === '/' && /^https?:\/\/[^/]+$/i.test(to);
   if (isHost) {
     const hint = 'Steward puts the / between them. Write it at the end of the address.';
     scene.warning('config/apache-value', `Redirect / "${to}": Apache would glue the path to it without a /`, at, hint);
   }
-  const whole = isHost ? `${to}/` : to;
-  if (/\$[\w{]/.test(whole)) {
-    scene.warning(
-      'config/apache-not-taken-over',
-      `Redirect ${path}: the $ in "${to}" would be read as a variable; this redirect is left out`,
-      at,
-      'Write %24 instead of $.',
-    );
+  const address = isHost ? `${to}/` : to;
+  if (address.endsWith(front) && !address.includes('?')) {
+    scene.draft.set(route, 'redirect', given(`${address.slice(0, -front.length)}$request_uri`, { at }));
+    setStatus(route, status, at, scene);
     return [];
   }
-  if (whole.endsWith(path)) {
-    const base = `${whole.slice(0, -path.length)}$request_uri`;
-    return pathsOf(path).map((each) => redirectTo(each.path, base, redirect, scene));
+  if (view.point.isExact) {
+    const rest = view.point.path.slice(front.length);
+    scene.draft.set(route, 'redirect', given(`${address}${rest}${address.includes('?') ? '' : '$is_args$args'}`, { at }));
+    setStatus(route, status, at, scene);
+    return [];
   }
-  const hint = `Add routes for the paths below ${path} that are in use.`;
-  scene.warning('config/apache-not-taken-over', `Redirect ${path}: Steward redirects this path alone, not the paths below it`, at, hint);
-  return [redirectTo(`= ${path}`, whole, redirect, scene)];
+  setStatus(route, 404, at, scene);
+  return redirectSteps(redirect, `${address}$1`, `^${escapeRegex(front)}(.*)$`);
 }
 
-/** What DocumentRoot serves: all that nothing else answers. */
-function folderRoutes(server: Server, routes: readonly RouteSource[], scene: Scene): readonly RouteSource[] {
-  const root = inherited(server, 'root');
-  if (root === undefined || routes.some(({ path }) => path === '/')) return [];
-  const route = startRoute('/', root, scene);
-  setFolder(route, server, scene);
-  return [route];
-}
-
-/** `.ht*` files below a served folder stay closed. */
-function hiddenRoutes(server: Server, routes: readonly RouteSource[], scene: Scene): readonly RouteSource[] {
-  const hidden = inherited(server, 'hidden');
-  if (hidden === undefined || !routes.some(({ root }) => root !== undefined)) return [];
-  return [setStatus(startRoute('~ /\\.ht', { at: hidden }, scene), 403, hidden, scene)];
-}
-
-function setAddedHeaders(routes: readonly RouteSource[], server: Server, scene: Scene): void {
-  for (const route of routes) {
-    const headers = headersOf(server, 'answerHeaders', scene);
-    if (headers !== undefined) route.addHeaders = headers;
+/** Files of DocumentRoot or an alias. */
+function setFolder(route: RouteSource, alias: Alias, view: View, isNested: boolean, scene: Scene): readonly StepSource[] {
+  const { match, folder, at, folderAt } = alias;
+  const { settings, point } = view;
+  if (folder === undefined) {
+    setStatus(route, 501, at, scene);
+    return [];
   }
+  const steps: StepSource[] = [];
+  if (match.kind === 'regex') {
+    scene.draft.set(route, 'file', given(folder.replace(/\$0/g, '$uri'), { at: folderAt }));
+    return [];
+  }
+  const front = match.kind === 'path' ? match.path : '/';
+  if (front === '/') scene.draft.set(route, 'root', given(folder, { at: folderAt }));
+  else if (isNested) {
+    steps.push({ rewrite: `^${escapeRegex(front.replace(/\/$/, ''))}/*(.*)$`, to: '/$1', flag: 'break' });
+    scene.draft.set(route, 'root', given(folder, { at: folderAt }));
+  } else if (point.isExact && point.path === front) {
+    if (extname(folder) !== '' && extname(front) !== '') scene.draft.set(route, 'file', given(folder, { at: folderAt }));
+    else {
+      scene.draft.set(route, 'redirect', given(`${front}/$is_args$args`, { at }));
+      setStatus(route, 301, at, scene);
+      return [];
+    }
+  } else {
+    const below = `${folder.replace(/\/$/, '')}/${point.path.slice(front.length)}`.replace(/\/+/g, '/');
+    scene.draft.set(route, 'files', given(below, { at: folderAt }));
+  }
+  scene.draft.set(route, 'index', settings.index);
+  if (settings.fallback?.value !== undefined) scene.draft.set(route, 'fallback', given(settings.fallback.value, settings.fallback));
+  if (settings.types.length > 0) route.types = Object.fromEntries(settings.types.map(({ extension, type }) => [extension, type]));
+  scene.draft.set(route, 'defaultType', settings.defaultType);
+  return steps;
 }
 
-/** The routes of a server, in the order of the file. */
-export function routesOf(server: Server, scene: Scene): RouteSource[] {
-  const passes = visiblePasses(server, scene);
-  const redirects = visibleRedirects(server, passes, scene).flatMap((redirect) => redirectRoutes(redirect, scene));
-  const routes = passes.flatMap((pass) =>
-    pathsOf(pass.path).map(({ path, isExact }) => {
-      return pass.target === undefined
-        ? excludedRoute(path, pass, server, scene)
-        : proxyRoute(path, isExact, pass, pass.target, server, scene);
-    }),
+/** A place for the text of `ErrorDocument 404 "text"`. */
+function textPage(status: number, text: string, at: Position, { named, scene }: Making): string {
+  const known = [...named].find(([, route]) => route.respond === text && route.status === status)?.[0];
+  if (known !== undefined) return known;
+  const path = `@error_${status}_${named.size + 1}`;
+  const route: RouteSource = { path, respond: text, status, contentType: 'text/html; charset=iso-8859-1' };
+  scene.draft.place(route, undefined, at);
+  named.set(path, route);
+  return path;
+}
+
+function errorPages({ errorPages: lines }: Settings, making: Making): RouteSource['errorPages'] {
+  const last = new Map(lines.map((line) => [line.status, line]));
+  return [...last.values()].flatMap(({ status, to, at }) => {
+    if (to === undefined) return [];
+    const page = { on: [status], to: to.kind === 'text' ? textPage(status, to.text, at, making) : to.text };
+    making.scene.draft.place(page, undefined, at);
+    return [page];
+  });
+}
+
+function compression({ compressTypes, compressLevel }: Settings): RouteSource['compress'] {
+  if (compressTypes.length === 0) return undefined;
+  const pairs = compressTypes.map(({ value }) => value.split(' '));
+  const encodings = (['br', 'gzip'] as const).filter((encoding) => pairs.some(([name]) => name === encoding));
+  const types = [...new Set(pairs.flatMap(([, type]) => type ?? []))];
+  return { encodings, types: types.includes('*') ? ['*'] : types, minSize: 0, level: compressLevel?.value ?? 6 };
+}
+
+function expiresOf({ expiresActive, expiresDefault, expiresByType }: Settings, scene: Scene): string | undefined {
+  if (expiresActive?.value !== true) return undefined;
+  if (expiresByType.length === 0) return expiresDefault?.value;
+  const cases = Object.fromEntries(
+    expiresByType.map(({ type, expires }) => [`~*^${escapeRegex(type).replace(/\\\*/g, '[^;]*')}\\s*(;|$)`, expires]),
   );
-  const own = [...redirects, ...routes.filter(({ path }) => !redirects.some((redirect) => redirect.path === path))];
-  const served = [...own, ...folderRoutes(server, own, scene)];
-  const found = [...served, ...hiddenRoutes(server, served, scene)];
-  setAddedHeaders(found, server, scene);
-  return found;
+  return mappedVariable(scene, '$sent_http_content_type', cases, expiresDefault?.value ?? 'off');
+}
+
+function setExcept(route: RouteSource, { except }: Settings, around: Settings, scene: Scene): void {
+  if (except === undefined) return;
+  const { guards } = guardsOf({ ...around, ...except.settings }, scene);
+  if (Object.keys(guards).length > 0) scene.draft.set(route, 'accessExcept', given({ methods: [...except.methods], ...guards }, except));
+}
+
+const isSaid = (site: Partial<SiteSource>, key: 'maxBody' | 'errorPages' | 'compress', value: unknown): boolean =>
+  value === undefined || JSON.stringify(value) === JSON.stringify(site[key] ?? (key === 'errorPages' ? [] : undefined));
+
+/** Headers, limits, errors and access of a route. Gives back the steps that access needs. */
+function setShared(route: RouteSource, view: View, site: Partial<SiteSource>, making: Making): readonly StepSource[] {
+  const { settings, action } = view;
+  const { scene } = making;
+  const kind = action.kind === 'proxy' ? 'proxy' : action.kind === 'folder' && route.status === undefined ? 'files' : 'own';
+  Object.assign(route, answerHeaders(settings.answerHeaders, kind, scene));
+  const maxBody = formatSize(settings.maxBody?.value ?? apacheMaxBody);
+  if (!isSaid(site, 'maxBody', maxBody) && settings.maxBody !== undefined)
+    scene.draft.set(route, 'maxBody', given(maxBody, settings.maxBody));
+  const pages = errorPages(settings, making);
+  if (!isSaid(site, 'errorPages', pages)) route.errorPages = pages;
+  const compress = compression(settings);
+  if (!isSaid(site, 'compress', compress)) route.compress = compress;
+  const expires = kind === 'own' ? undefined : expiresOf(settings, scene);
+  if (expires !== undefined) route.expires = expires;
+  if (action.kind === 'redirect' && action.isEarly) return [];
+  const { guards, steps } = guardsOf(settings, scene);
+  Object.assign(route, guards);
+  setExcept(route, settings, settings, scene);
+  return steps;
+}
+
+/** The answer of a view; `isNested`: within a regular expression, where no prefix matches. */
+function routeOf(view: View, isNested: boolean, site: Partial<SiteSource>, making: Making): RouteSource {
+  const { scene, server } = making;
+  const { action, settings, rules } = view;
+  const route: RouteSource = {};
+  const at =
+    action.kind === 'proxy'
+      ? action.pass.at
+      : action.kind === 'redirect'
+        ? action.redirect.at
+        : action.kind === 'folder'
+          ? action.alias.at
+          : server.at;
+  scene.draft.place(route, undefined, at);
+  const handler = settings.handler;
+  let own: readonly StepSource[] = [];
+  if (action.kind === 'redirect') own = setRedirect(route, action.redirect, view, scene);
+  else if (handler?.value === 'foreign' && action.kind !== 'proxy') setStatus(route, 501, handler.at, scene);
+  else if (handler?.value === 'status') route.counters = 'stub';
+  else if (action.kind === 'proxy') {
+    setUpstream(route, action.pass, action.target, settings, making);
+    own = setPath(route, action.pass, action.target, view, isNested, scene);
+  } else if (action.kind === 'folder') own = setFolder(route, action.alias, view, isNested, scene);
+  else setStatus(route, 404, server.at, scene);
+  const guarding = setShared(route, view, site, making);
+  const root = inherited(server, 'root')?.value;
+  const ruled =
+    rules === undefined
+      ? []
+      : stepsOfRules(rules.settings.rewrites, {
+          scene,
+          root,
+          directory: { front: rules.front, base: rules.settings.rewriteBase?.value ?? rules.front },
+          ways: [],
+          isElsewhere: () => false,
+        });
+  const steps = [...waySteps(view, making), ...guarding, ...ruled, ...own];
+  if (steps.length > 0) route.steps = steps;
+  return route;
+}
+
+/** Where rewrite rules lead past the routes. Each keeps who may come in of the route it is taken in. */
+function waySteps(view: View, making: Making): readonly StepSource[] {
+  return making.ways.map((way): StepSource => {
+    const test = { value: '$apache_way', equals: way.name };
+    const to: StepSource = { rewrite: '^', to: '$apache_to', flag: 'break' };
+    const route: RouteSource = {};
+    if (way.kind === 'proxy') {
+      const pass: Pass = { match: { kind: 'path', path: '' }, target: way.target, at: way.rule.at, targetAt: way.rule.at };
+      setUpstream(route, pass, way.target, view.settings, making);
+      return { if: test, steps: [to], route };
+    }
+    const file = making.map.view(pointFor(way.path, making.map), [], true);
+    const { guards } = guardsOf(file.settings, making.scene);
+    Object.assign(route, way.whole ? { file: '$apache_to' } : { root: inherited(making.server, 'root')?.value ?? '/nonexistent' });
+    if (file.settings.index !== undefined && !way.whole) route.index = file.settings.index.value;
+    // Both must agree: what the path asked for wants, else what the file wants.
+    const mine = guardsOf(view.settings, making.scene).guards;
+    Object.assign(route, Object.keys(mine).length > 0 ? mine : guards);
+    return { if: test, steps: way.whole ? [] : [to], route };
+  });
+}
+
+/** The point that a path lies in. */
+function pointFor(path: string, map: PathMap): Point {
+  const exact = map.points.find((point) => point.isExact && point.path === path);
+  const below = map.points
+    .filter((point) => !point.isExact && path.startsWith(point.path))
+    .toSorted((a, b) => b.path.length - a.path.length);
+  return exact ?? below[0] ?? { path: '/', isExact: false };
+}
+
+const sameRoute = (one: RouteSource, other: RouteSource): boolean =>
+  JSON.stringify({ ...one, path: '' }) === JSON.stringify({ ...other, path: '' });
+
+function subsets<T>(all: readonly T[]): T[][] {
+  const found: T[][] = [[]];
+  for (const one of all) found.push(...found.map((set) => [...set, one]));
+  return found.filter((set) => set.length > 0).toSorted((a, b) => b.length - a.length || all.indexOf(a[0] as T) - all.indexOf(b[0] as T));
+}
+
+/** Where a pass or redirect has the groups of an expression, that one stands first. */
+function leading(view: View): readonly RegexMatcher[] {
+  const { action, fitting } = view;
+  const match =
+    action.kind === 'proxy'
+      ? action.pass.match
+      : action.kind === 'redirect'
+        ? action.redirect.match
+        : action.kind === 'folder'
+          ? action.alias.match
+          : undefined;
+  const first = fitting.find((one) => one === match);
+  return first === undefined ? fitting : [first, ...fitting.filter((one) => one !== first)];
+}
+
+function regexPath(view: View): string {
+  const all = leading(view);
+  const [only] = all;
+  return all.length === 1 && only?.anyCase === true ? `~* ${only.pattern}` : `~ ${bothRegex(all)}`;
+}
+
+/** Routes for what expressions change within a point. */
+function nestedRoutes(point: Point, site: Partial<SiteSource>, making: Making): RouteSource[] {
+  const { map, scene, server } = making;
+  const make = (fitting: readonly RegexMatcher[]): RouteSource => routeOf(map.view(point, fitting), true, site, making);
+  const untouched = make([]);
+  const touching = map.expressions.filter(
+    (one) =>
+      !sameRoute(make([one]), untouched) ||
+      map.expressions.some((other) => other !== one && !sameRoute(make(inOrder([one, other], map)), make([other]))),
+  );
+  if (touching.length > mostTogether) {
+    const message = `more than ${mostTogether} regular expressions hold below ${point.path}; where three of them fit one path, only two are counted`;
+    scene.warning('config/apache-value', message, server.at, 'Write fewer of them, or in sections of their own paths.');
+  }
+  const sets = touching.length > mostTogether ? subsets(touching.slice(0, 12)).filter((set) => set.length < 3) : subsets(touching);
+  const made = sets.map((set) => ({ set, view: map.view(point, inOrder(set, map)), route: make(inOrder(set, map)) }));
+  const kept = made.filter(({ set, route }, index) => {
+    const next = made.slice(index + 1).find((later) => later.set.every((one) => set.includes(one)));
+    return set.length === 1
+      ? !sameRoute(route, untouched) || made.some((other) => other.set.length > 1)
+      : next === undefined || !sameRoute(route, next.route);
+  });
+  return kept.map(({ view, route }) => ({ path: regexPath(view), ...route }));
+}
+
+const inOrder = (set: readonly RegexMatcher[], map: PathMap): readonly RegexMatcher[] => map.expressions.filter((one) => set.includes(one));
+
+/** All routes of a server, and the steps before them. What the site says already (`site`) is not said again. */
+export function routesOf(
+  server: Server,
+  site: Partial<SiteSource>,
+  scene: Scene,
+): { readonly routes: RouteSource[]; readonly steps: StepSource[] } {
+  const map = mapOf(server);
+  const ways: Way[] = [];
+  const making: Making = { server, scene, map, ways, named: new Map() };
+  Object.assign(site, sharedOf(map.base, making));
+  const isElsewhere = (path: string): boolean => {
+    const views = [pointFor(path, map), ...map.points.filter((point) => path.endsWith('/') && covers(path, point) && path !== '/')].map(
+      (point) => map.view(point, []),
+    );
+    return views.some(({ action }) => action.kind === 'proxy' || (action.kind === 'redirect' && action.isEarly));
+  };
+  const root = inherited(server, 'root')?.value;
+  const isOn = server.settings.rewriteEngine?.value === true;
+  const steps = isOn ? stepsOfRules(server.settings.rewrites, { scene, root, ways, isElsewhere }) : [];
+  if (steps.length > 0 && ways.length > 0) steps.unshift({ set: { apache_way: '', apache_to: '' } });
+  const routes = map.points.flatMap((point): RouteSource[] => {
+    if (point.isExact) {
+      const fitting = map.expressions.filter((one) => fitsPath(one, point.path));
+      return [{ path: `= ${point.path}`, ...routeOf(map.view(point, fitting), false, site, making) }];
+    }
+    const route = routeOf(map.view(point, []), false, site, making);
+    const routes = nestedRoutes(point, site, making);
+    return [{ path: point.path, ...route, ...(routes.length > 0 ? { routes } : {}) }];
+  });
+  return { routes: [...routes, ...making.named.values()], steps };
+}
+
+/** What the site says for all its routes. */
+function sharedOf(base: Settings, making: Making): Partial<SiteSource> {
+  const site: Partial<SiteSource> = {};
+  const { maxBody } = base;
+  if (maxBody === undefined) site.maxBody = formatSize(apacheMaxBody);
+  else making.scene.draft.set(site as { maxBody: string }, 'maxBody', given(formatSize(maxBody.value), maxBody));
+  const pages = errorPages(base, making);
+  if (pages !== undefined && pages.length > 0) site.errorPages = pages;
+  const compress = compression(base);
+  if (compress !== undefined) site.compress = compress;
+  return site;
 }

@@ -3,8 +3,8 @@
 import type { Draft, Given } from '../draft.ts';
 import type { Surroundings } from '../format.ts';
 import type { Position, Source } from '../problem.ts';
-import type { ServerSource } from '../sections/upstream.ts';
 import type { GatewaySource, UpstreamSource, VariableSource } from '../sections/site.ts';
+import type { ServerSource } from '../sections/upstream.ts';
 import type { ApacheCode } from './codes.ts';
 import type { Word } from './lex.ts';
 import type { Matcher } from './matchers.ts';
@@ -102,7 +102,13 @@ export type RewriteTest =
       readonly or: boolean;
     }
   | { readonly kind: 'equals'; readonly left: string; readonly right: string; readonly not: boolean; readonly or: boolean }
-  | { readonly kind: 'file'; readonly path: string; readonly is: 'file' | 'folder' | 'any' | 'executable'; readonly not: boolean; readonly or: boolean };
+  | {
+      readonly kind: 'file';
+      readonly path: string;
+      readonly is: 'file' | 'folder' | 'any' | 'executable';
+      readonly not: boolean;
+      readonly or: boolean;
+    };
 
 export interface RewriteRule {
   readonly pattern: string;

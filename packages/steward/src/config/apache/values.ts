@@ -111,7 +111,11 @@ function formatVariable(letter: string, name: string | undefined): string | unde
  * A format of mod_log_config (https://httpd.apache.org/docs/2.4/mod/mod_log_config.html#formats) as a text with variables, and
  * what of it Steward writes as `-` or otherwise.
  */
-export function logText(format: string): { readonly text: string; readonly unknown: readonly string[]; readonly changed: readonly string[] } {
+export function logText(format: string): {
+  readonly text: string;
+  readonly unknown: readonly string[];
+  readonly changed: readonly string[];
+} {
   const unknown: string[] = [];
   const changed: string[] = [];
   const text = format

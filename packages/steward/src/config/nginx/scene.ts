@@ -9,19 +9,9 @@ import type { Position, Source } from '../problem.ts';
 import type { GatewaySource, LimitSource, ServerSource, UpstreamSource } from '../sections/site.ts';
 import type { NginxCode } from './codes.ts';
 import type { Directive, Word } from './parse.ts';
-import type { Settings } from './settings.ts';
+import type { Context, Level } from './settings.ts';
 
-/** `server-if` and `if` are the `if` of a server and of a location, which allow different directives. */
-export type Context = 'main' | 'http' | 'server' | 'location' | 'upstream' | 'server-if' | 'if' | 'limit_except';
-
-export interface Level {
-  readonly context: Context;
-  readonly parent?: Level;
-  readonly at: Position;
-  readonly settings: Settings;
-  /** Directives that stood here, to find what stands twice. */
-  readonly seen: Map<string, Position>;
-}
+export type { Context, Level } from './settings.ts';
 
 export interface ListenAddress {
   /** undefined: every address. */

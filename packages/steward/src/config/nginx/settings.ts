@@ -1,9 +1,19 @@
 /** What one level says itself; inherit.ts adds what the levels around it say. */
 import type { Given } from '../draft.ts';
 import type { Position } from '../problem.ts';
-import type { ServerSource } from '../sections/site.ts';
 import type { Word } from './parse.ts';
-import type { Level } from './scene.ts';
+
+/** `server-if` and `if` are the `if` of a server and of a location, which allow different directives. */
+export type Context = 'main' | 'http' | 'server' | 'location' | 'upstream' | 'server-if' | 'if' | 'limit_except';
+
+export interface Level {
+  readonly context: Context;
+  readonly parent?: Level;
+  readonly at: Position;
+  readonly settings: Settings;
+  /** Directives that stood here, to find what stands twice. */
+  readonly seen: Map<string, Position>;
+}
 
 export interface HeaderLine {
   readonly name: string;
@@ -187,8 +197,6 @@ export interface Own {
 }
 
 export type Settings = Partial<Single> & Several & Own;
-
-export type ServerParameters = Partial<ServerSource>;
 
 /** The settings of a level that says nothing yet. */
 export const newSettings = (): Settings => ({

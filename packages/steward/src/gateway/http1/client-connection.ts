@@ -30,8 +30,12 @@ export interface Receiver {
   malformed(carrier: Carrier, why: HeadFault): void;
 }
 
-/** The rest of a refused upload is read this long, so that the client gets to see the answer instead of a reset. */
+/**
+ * The rest of a refused upload is read for a while, so that the client gets to see the answer instead of a reset: as long as
+ * something comes each 5 s, for 30 s at most.
+ */
 const lingerMs = 5_000;
+const longestLingerMs = 30_000;
 /** Up to here copying a body behind its head is cheaper than a second buffer in the write. */
 const smallBytes = 8 * 1024;
 /** Pipelined requests are read ahead up to here. */
@@ -53,6 +57,8 @@ export class ClientConnection implements Carrier, BodySink {
   #reader: BodyReader | undefined;
   #paused = false;
   #lingering = false;
+  /** What is read and thrown away is read until then. */
+  #dropUntilMs = 0;
   #gone = false;
   #inputEnded = false;
   #running = false;
@@ -90,7 +96,7 @@ export class ClientConnection implements Carrier, BodySink {
   // ---- what comes in
 
   #onData(bytes: Buffer): void {
-    if (this.#lingering) return;
+    if (this.#lingering) return this.#awaitRest();
     if (this.#exchange !== undefined && this.#decoder === undefined) {
       this.#ahead = this.#ahead.length === 0 ? bytes : Buffer.concat([this.#ahead, bytes]);
       if (this.#ahead.length > maxAheadBytes) this.socket.pause();
@@ -148,6 +154,8 @@ export class ClientConnection implements Carrier, BodySink {
   /** A first line that is no HTTP, or a bare line feed, is not worth waiting for the rest. */
   #awaitHead(bytes: Buffer): void {
     const first = bytes[0] ?? 0;
+    // Half of an empty line.
+    if (first === 13 && bytes.length === 1) return;
     if (first < 33 || first > 126 || hasBareFeed(bytes)) return this.#refuse({ status: 400, why: 'no request of HTTP' });
     if (this.deadlineMs === Number.POSITIVE_INFINITY || this.peer.requests > 0) this.#awaitHeadFrom();
   }
@@ -194,6 +202,7 @@ export class ClientConnection implements Carrier, BodySink {
 
   readBody(reader: BodyReader): void {
     this.#reader = reader;
+    this.#paused = false;
     if (this.#decoder === undefined) return reader.onBodyEnd(undefined);
     this.#awaitBody();
     this.#takeAhead();
@@ -213,7 +222,8 @@ export class ClientConnection implements Carrier, BodySink {
   #takeBody(bytes: Buffer): Buffer {
     const decoder = this.#decoder;
     if (decoder === undefined) return bytes;
-    this.#awaitBody();
+    if (this.#reader === undefined) this.#awaitRest();
+    else this.#awaitBody();
     const next = decoder.take(bytes, 0, this);
     if (decoder.broken) {
       this.#failBody(400);
@@ -276,9 +286,15 @@ export class ClientConnection implements Carrier, BodySink {
     if (this.#decoder === undefined) return;
     this.#reader = undefined;
     this.#paused = false;
+    this.#dropUntilMs = performance.now() + longestLingerMs;
     this.#takeAhead();
-    this.deadlineMs = performance.now() + lingerMs;
+    if (this.#decoder !== undefined) this.#awaitRest();
     this.socket.resume();
+  }
+
+  /** More of what nobody reads. */
+  #awaitRest(): void {
+    this.deadlineMs = Math.min(performance.now() + lingerMs, this.#dropUntilMs);
   }
 
   // ---- the answer
@@ -293,9 +309,12 @@ export class ClientConnection implements Carrier, BodySink {
     let dated = false;
     for (let at = 0; at < headers.length; at += 2) {
       const name = headers[at] ?? '';
+      if (name.length === 14 && name.toLowerCase() === 'content-length') {
+        if (status === 204) continue; // A client might wait for that many bytes (RFC 9110, 8.6).
+        counted = true;
+      }
       text += `${name}: ${headers[at + 1]}\r\n`;
-      if (name.length === 14) counted ||= name.toLowerCase() === 'content-length';
-      else if (name.length === 4) dated ||= name.toLowerCase() === 'date';
+      if (name.length === 4) dated ||= name.toLowerCase() === 'date';
     }
     if (!dated) text += `Date: ${httpDate()}\r\n`;
     this.#framing = this.#isHead || noBody(status) ? 'none' : counted ? 'counted' : this.#minor === 1 ? 'chunks' : 'until-close';
@@ -398,7 +417,8 @@ export class ClientConnection implements Carrier, BodySink {
     if (this.#lingering) return;
     this.#lingering = true;
     this.#ahead = nothing;
-    this.deadlineMs = performance.now() + lingerMs;
+    this.#dropUntilMs = performance.now() + longestLingerMs;
+    this.#awaitRest();
     this.socket.end();
     this.socket.resume();
   }
@@ -420,6 +440,7 @@ export class ClientConnection implements Carrier, BodySink {
   }
 
   onDeadline(): void {
+    if (this.#exchange?.closed !== false && this.socket.writableLength > 0) return this.#awaitTaking();
     if (this.#lingering) return void this.socket.destroy();
     if (this.#decoder !== undefined) {
       // After its answer, the rest of a body is nobody's loss.
@@ -431,6 +452,13 @@ export class ClientConnection implements Carrier, BodySink {
     else this.#linger();
   }
 
+  /** The answer is still on its way to a slow client: only one that takes nothing for a while is cut off. */
+  #awaitTaking(): void {
+    this.#dropUntilMs = performance.now() + longestLingerMs;
+    this.deadlineMs = performance.now() + lingerMs;
+    if (!this.socket.timeout) this.socket.setTimeout(this.port.limits.stallTimeoutMs);
+  }
+
   #onStalled(): void {
     this.socket.destroy();
   }
@@ -440,7 +468,7 @@ export class ClientConnection implements Carrier, BodySink {
     this.#exchange?.drained();
   }
 
-  /** The client sends no more. A request that is complete is still answered, unless an upstream is only being asked. */
+  /** The client sends no more. A request that is complete is still answered, unless an upstream has yet to do so (as in nginx). */
   #onEnd(): void {
     this.#inputEnded = true;
     this.#keepAlive = false;
@@ -449,7 +477,7 @@ export class ClientConnection implements Carrier, BodySink {
       this.#failBody(0);
       this.socket.destroy();
     } else if (exchange === undefined) this.socket.end();
-    else if (!exchange.begun && exchange.onAbandon !== undefined) this.socket.destroy();
+    else if (exchange.onAbandon !== undefined && (!exchange.begun || exchange.awaitsUpstream)) this.socket.destroy();
   }
 
   #onClose(): void {
@@ -469,8 +497,8 @@ export class ClientConnection implements Carrier, BodySink {
 
 function trailerText(trailers: Headers | undefined): string {
   let text = '';
-  trailers?.names.forEach(({ text: name, kind }, at) => {
-    if (kind === 'pass') text += `${name}: ${trailers.values[at]}\r\n`;
+  trailers?.names.forEach(({ text: name }, at) => {
+    text += `${name}: ${trailers.values[at]}\r\n`;
   });
   return text;
 }

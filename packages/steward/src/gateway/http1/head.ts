@@ -3,7 +3,7 @@
  * programs disagree on where a message ends, because that is how requests are smuggled: CRLF alone ends a line, no line is
  * folded, no space stands before a colon, a length is said once, and never together with chunks. Pure.
  */
-import { Headers, headerName, saysConnection } from '../headers.ts';
+import { Headers, headerName, mayTrail, saysConnection } from '../headers.ts';
 
 /** How the end of a body is known: a number of bytes, or one of these. */
 export const chunked = -1;
@@ -20,7 +20,7 @@ export interface RequestHead {
   readonly keepAlive: boolean;
   /** The client waits for 100 (Continue) before it sends its body. */
   readonly expectsContinue: boolean;
-  /** The protocol in the Upgrade header, if Connection says so too. */
+  /** The protocol in the Upgrade header, if Connection says so too and there is no body in between. */
   readonly upgrade: string | undefined;
 }
 
@@ -42,6 +42,12 @@ const methodForm = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
 const knownMethods = new Set(['GET', 'POST', 'HEAD', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']);
 /** Not a space, nothing below it, no fragment. */
 const targetForm = /^[!"$-~\x80-\xff]+$/;
+
+/** Whether `text` can be the method of a request (RFC 9110, 9.1), at a length that any is. */
+export const isMethod = (text: string): boolean => knownMethods.has(text) || methodForm.test(text);
+
+/** Whether `text` can be the target of a request: no blank, no control character, no fragment. */
+export const isTarget = (text: string): boolean => targetForm.test(text);
 
 /** More headers than any browser or program sends. */
 export const maxHeaderLines = 200;
@@ -108,10 +114,18 @@ function readFields(text: string, at: number, headers: Headers, notes: Notes): H
   return undefined;
 }
 
-/** Trailer fields after a chunked body, or undefined when they cannot be read. `text` holds whole lines. */
+/**
+ * Trailer fields after a chunked body, without those that have no business there; undefined when they cannot be read. `text`
+ * holds whole lines.
+ */
 export function readTrailers(text: string): Headers | undefined {
   const headers = new Headers();
-  return illegal.test(text) || readFields(text, 0, headers, new Notes()) !== undefined ? undefined : headers;
+  if (illegal.test(text) || readFields(text, 0, headers, new Notes()) !== undefined) return undefined;
+  const kept = new Headers();
+  headers.names.forEach((name, at) => {
+    if (mayTrail(name)) kept.add(name, headers.values[at] ?? '');
+  });
+  return kept;
 }
 
 /** Reads a request's head: everything before the empty line, without its last CRLF. */
@@ -125,10 +139,10 @@ export function readRequestHead(text: string): RequestHead | HeadFault {
   const method = line.slice(0, first);
   const target = line.slice(first + 1, last);
   const version = line.slice(last + 1);
-  if (!knownMethods.has(method) && !methodForm.test(method)) return fault(400, 'a method that is none');
-  if (!targetForm.test(target)) return fault(400, 'a request target that is none');
+  if (!isMethod(method)) return fault(400, 'a method that is none');
+  if (!isTarget(target)) return fault(400, 'a request target that is none');
   if (version !== 'HTTP/1.1' && version !== 'HTTP/1.0')
-    return /^HTTP\/[2-9]/.test(version) ? fault(505, 'another version of HTTP') : fault(400, 'no version of HTTP');
+    return /^HTTP\/(?:[2-9]|1\.[2-9])/.test(version) ? fault(505, 'another version of HTTP') : fault(400, 'no version of HTTP');
   const headers = new Headers();
   const notes = new Notes();
   const wrong = lineEnd < 0 ? undefined : readFields(text, lineEnd + 2, headers, notes);
@@ -144,6 +158,8 @@ function requestOf(method: string, target: string, minor: number, headers: Heade
     if (notes.coding.toLowerCase() !== 'chunked') return fault(501, 'a transfer coding other than chunked');
   }
   const { connection, expect } = notes;
+  // What came behind a body would be read by two programs in two protocols.
+  const bodiless = notes.codings === 0 && notes.length === 0;
   if (expect !== '' && expect.toLowerCase() !== '100-continue') return fault(417, 'an expectation other than 100-continue');
   return {
     method,
@@ -153,7 +169,7 @@ function requestOf(method: string, target: string, minor: number, headers: Heade
     bodyLength: notes.codings > 0 ? chunked : notes.length,
     keepAlive: minor === 1 ? !saysConnection(connection, 'close') : saysConnection(connection, 'keep-alive'),
     expectsContinue: expect !== '' && minor === 1,
-    upgrade: notes.upgrade !== '' && minor === 1 && saysConnection(connection, 'upgrade') ? notes.upgrade : undefined,
+    upgrade: bodiless && notes.upgrade !== '' && minor === 1 && saysConnection(connection, 'upgrade') ? notes.upgrade : undefined,
   };
 }
 
@@ -191,7 +207,8 @@ export function readResponseHead(text: string): ResponseHead | string {
     minor,
     headers,
     bodyLength: notes.codings > 0 ? chunked : notes.lengths > 0 ? notes.length : untilClose,
-    keepAlive: minor === 1 ? !saysConnection(connection, 'close') : saysConnection(connection, 'keep-alive'),
+    // Chunks are not known to HTTP/1.0: where such a message ends is anybody's guess (RFC 9112, 6.1).
+    keepAlive: minor === 1 ? !saysConnection(connection, 'close') : notes.codings === 0 && saysConnection(connection, 'keep-alive'),
     upgrade: notes.upgrade === '' ? undefined : notes.upgrade,
   };
 }

@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net';
 import type { Deadlines } from '../deadlines.ts';
 import type { Headers } from '../headers.ts';
+import type { ReadSlot } from '../read-slot.ts';
 import { BodyDecoder, type BodySink } from './body.ts';
 import { type ResponseHead, readResponseHead, untilClose } from './head.ts';
 
@@ -24,6 +25,8 @@ export interface AnswerReader {
   onPause(): void;
   /** There is room for more of the request's body. */
   onRoom(): void;
+  /** Parts handed over are still being sent: their memory must not be used again. */
+  readonly holdsParts: boolean;
 }
 
 export interface AnswerLimits {
@@ -61,14 +64,16 @@ export class UpstreamConnection implements BodySink {
   #paused = false;
   #gone = false;
 
-  constructor(socket: Socket, deadlines: Deadlines, keeper: Keeper) {
+  /** With a `slot` the socket is read into that; it can then not be detached. */
+  constructor(socket: Socket, deadlines: Deadlines, keeper: Keeper, slot?: ReadSlot) {
     this.socket = socket;
     this.#deadlines = deadlines;
     this.#keeper = keeper;
     deadlines.add(this);
-    socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    if (slot === undefined) socket.on('data', (bytes: Buffer) => void this.#onData(bytes));
+    else slot.onBytes = (bytes) => this.#onData(bytes);
     socket.on('drain', () => {
-      if (this.#limits !== undefined) this.deadlineMs = performance.now() + this.#limits.readTimeoutMs;
+      this.#awaitAnswer();
       this.#reader?.onRoom();
     });
     socket.on('end', () => this.#onEnd());
@@ -88,7 +93,7 @@ export class UpstreamConnection implements BodySink {
     this.#bodiless = isHead;
     this.#kept = false;
     this.#requestComplete = complete;
-    this.deadlineMs = performance.now() + limits.readTimeoutMs;
+    this.#awaitAnswer();
     this.socket.write(head, 'latin1');
   }
 
@@ -97,14 +102,23 @@ export class UpstreamConnection implements BodySink {
     if (this.#gone) return true;
     const free = typeof part === 'string' ? this.socket.write(part, 'latin1') : this.socket.write(part);
     const limits = this.#limits;
-    if (limits !== undefined) this.deadlineMs = performance.now() + (free ? limits.readTimeoutMs : limits.sendTimeoutMs);
+    if (!free && limits !== undefined) this.deadlineMs = performance.now() + limits.sendTimeoutMs;
     return free;
+  }
+
+  /** A server owes nothing while the client still owes its body: that is waited for by the client's side. */
+  #awaitAnswer(): void {
+    const limits = this.#limits;
+    const owes = limits !== undefined && this.#requestComplete && !this.#paused;
+    this.deadlineMs = owes ? performance.now() + limits.readTimeoutMs : Number.POSITIVE_INFINITY;
   }
 
   /** The request has been sent to its end. */
   completeRequest(): void {
     this.#requestComplete = true;
-    if (this.#reader === undefined && !this.#gone) this.#settle();
+    if (this.#gone) return;
+    if (this.#reader === undefined) this.#settle();
+    else if (!this.socket.writableNeedDrain) this.#awaitAnswer();
   }
 
   /** No more of the answer is read until `resume`; meanwhile nothing is awaited. */
@@ -118,7 +132,7 @@ export class UpstreamConnection implements BodySink {
   resume(): void {
     if (!this.#paused || this.#gone) return;
     this.#paused = false;
-    if (this.#limits !== undefined) this.deadlineMs = performance.now() + this.#limits.readTimeoutMs;
+    this.#awaitAnswer();
     this.socket.resume();
   }
 
@@ -151,22 +165,27 @@ export class UpstreamConnection implements BodySink {
     else this.#fail('timeout', 'it took too long');
   }
 
-  #onData(bytes: Buffer): void {
+  /** True when somebody holds on to the bytes after the call. */
+  #onData(bytes: Buffer): boolean {
     const reader = this.#reader;
-    if (reader === undefined) return this.destroy(); // An answer to nothing.
-    if (this.#limits !== undefined && !this.#paused) this.deadlineMs = performance.now() + this.#limits.readTimeoutMs;
+    if (reader === undefined) {
+      this.destroy(); // An answer to nothing.
+      return false;
+    }
+    if (this.#requestComplete) this.#awaitAnswer();
     let at = 0;
     let data = bytes;
     if (this.#decoder === undefined) {
       if (this.#ahead.length > 0) data = Buffer.concat([this.#ahead, bytes]);
       at = this.#takeHeads(data, reader);
-      if (at < 0) return;
+      if (at < 0) return true;
     }
     const decoder = this.#decoder;
     if (decoder !== undefined) at = decoder.take(data, at, this);
-    if (decoder?.broken === true) return this.#fail('invalid', 'its body is broken off by bytes that are no chunk');
-    if (decoder?.done === true) this.#complete(decoder, at < data.length);
+    if (decoder?.broken === true) this.#fail('invalid', 'its body is broken off by bytes that are no chunk');
+    else if (decoder?.done === true) this.#complete(decoder, at < data.length);
     else reader.onPause();
+    return reader.holdsParts;
   }
 
   /** Reads heads until the final one; the place behind it, or -1 when it is not there yet (or no more is read). */
@@ -216,8 +235,8 @@ export class UpstreamConnection implements BodySink {
     this.deadlineMs = Number.POSITIVE_INFINITY;
     if (more || !this.#kept) this.destroy();
     else if (this.#requestComplete) this.#settle();
-    // Else the rest of the request still flows, and is waited for by whoever sends it.
     reader?.onEnd(trailers);
+    // What is left of the request has nobody to go to.
     if (!this.#gone && !this.#requestComplete) this.destroy();
   }
 

@@ -1,7 +1,19 @@
 /** Who gets in: Require, the older Order, Allow and Deny, and passwords. */
 import { parseIp, parseRange } from '../../address-range.ts';
 import type { Word } from '../lex.ts';
-import { badValue, type Call, type Entry, firstArg, given, leaveOut, many, newSettings, type OldRules, type Permit, refuse } from '../scene.ts';
+import {
+  badValue,
+  type Call,
+  type Entry,
+  firstArg,
+  given,
+  leaveOut,
+  many,
+  newSettings,
+  type OldRules,
+  type Permit,
+  refuse,
+} from '../scene.ts';
 import { filePath } from './host.ts';
 
 /** An address or range as Apache writes it (`10.1`, `10.1.0.0/255.255.0.0`, `::1`) in CIDR notation; undefined for others. */
@@ -22,7 +34,8 @@ export function rangeOf(text: string): string | undefined {
   return `${address}/${bits.replaceAll('0', '').length}`;
 }
 
-const closedHint = 'Steward knows addresses, users of a password file and everybody. Let the program decide, or keep Apache in front of this part.';
+const closedHint =
+  'Steward knows addresses, users of a password file and everybody. Let the program decide, or keep Apache in front of this part.';
 
 function ranges(call: Call, words: readonly Word[]): readonly string[] | undefined {
   const found = words.map((word) => rangeOf(word.text));
@@ -42,7 +55,8 @@ function permitOf(call: Call): Permit | undefined {
   const { at } = call.directive;
   const texts = words.map((word) => word.text);
   const kind = first?.text.toLowerCase();
-  if (kind === 'all' && /^(granted|denied)$/i.test(texts[0] ?? '')) return { kind: 'everybody', not: (texts[0]?.toLowerCase() === 'denied') !== not, at };
+  if (kind === 'all' && /^(granted|denied)$/i.test(texts[0] ?? ''))
+    return { kind: 'everybody', not: (texts[0]?.toLowerCase() === 'denied') !== not, at };
   if (kind === 'ip') {
     const who = ranges(call, words);
     return who && { kind: 'addresses', who, not, at };
@@ -110,7 +124,8 @@ function readAuthType(call: Call): void {
 }
 
 function readProvider(call: Call): void {
-  if (call.args.some((word) => word.text.toLowerCase() !== 'file')) refuse(call, `AuthBasicProvider ${firstArg(call).text}`, 'Use AuthUserFile.');
+  if (call.args.some((word) => word.text.toLowerCase() !== 'file'))
+    refuse(call, `AuthBasicProvider ${firstArg(call).text}`, 'Use AuthUserFile.');
 }
 
 /** `<LimitExcept>`: rules for other methods than its own. `<Limit>`: for its own, so for others than all the rest. */
@@ -152,7 +167,8 @@ export const accessEntries: readonly Entry[] = [
     name: 'AuthMerging',
     args: [1, 1],
     read: (call) => {
-      if (!/^off$/i.test(firstArg(call).text)) refuse(call, `AuthMerging ${firstArg(call).text}`, 'Write in each section all that it requires.');
+      if (!/^off$/i.test(firstArg(call).text))
+        refuse(call, `AuthMerging ${firstArg(call).text}`, 'Write in each section all that it requires.');
     },
   },
   { name: 'AuthGroupFile', args: [1, 1], read: (call) => leaveOut(call, 'Name the users: Require user NAME ...') },

@@ -1,9 +1,9 @@
 /** Files, redirects, headers and limits. */
 import { STATUS_CODES } from 'node:http';
-import type { Word } from '../lex.ts';
 import { isHeaderName } from '../../resolve-headers.ts';
+import type { Word } from '../lex.ts';
 import { escapeRegex, type Matcher, nameRegex } from '../matchers.ts';
-import { badValue, type Call, type Entry, firstArg, given, leaveOut, many, newSettings, readFlag, type Redirect } from '../scene.ts';
+import { badValue, type Call, type Entry, firstArg, given, leaveOut, many, newSettings, type Redirect, readFlag } from '../scene.ts';
 import { hasDollar, headerText } from '../values.ts';
 import { filePath } from './host.ts';
 import { isExpression, passOf } from './proxy.ts';
@@ -52,7 +52,12 @@ function readRedirect(call: Call, fixed: number | undefined, isRegex = false): v
   const isInside = call.level.context !== 'server' && words.length < (goes ? 2 : 1);
   const [from, to] = isInside ? [undefined, words[0]] : words;
   if (from === undefined && !isInside) {
-    call.scene.error('config/apache-arguments', `${call.directive.name} names no path`, call.directive.at, 'Write Redirect permanent /old https://example.com/new');
+    call.scene.error(
+      'config/apache-arguments',
+      `${call.directive.name} names no path`,
+      call.directive.at,
+      'Write Redirect permanent /old https://example.com/new',
+    );
     return;
   }
   const match = redirectAt(call, from, isRegex);
@@ -75,7 +80,8 @@ function leaveHeaderOut(call: Call, action: Word): void {
   scene.warning('config/apache-not-taken-over', `${directive.name} ${shown} is not taken over`, action.at, headerHint);
 }
 
-const headerHint = 'Steward can set, add, append, merge and unset a header, to a text or %{NAME}s of the request: do the rest in the program.';
+const headerHint =
+  'Steward can set, add, append, merge and unset a header, to a text or %{NAME}s of the request: do the rest in the program.';
 
 /** Names that only Apache's balancer sets: Steward has a cookie of its own. */
 const isStickyCookie = (call: Call): boolean => call.args.some((word) => /BALANCER_(WORKER_ROUTE|ROUTE_CHANGED)/.test(word.text));
@@ -94,7 +100,12 @@ function readHeader(kind: 'request' | 'answer', call: Call): void {
     return;
   }
   if (isStickyCookie(call)) {
-    call.scene.instead('stickysession', call.directive.at, 'Steward brings clients back by a cookie of its own, steward_server.', 'Header add Set-Cookie of the balancer');
+    call.scene.instead(
+      'stickysession',
+      call.directive.at,
+      'Steward brings clients back by a cookie of its own, steward_server.',
+      'Header add Set-Cookie of the balancer',
+    );
     return;
   }
   const header = name.text.replace(/:$/, '');
@@ -155,7 +166,8 @@ function readErrorPage(call: Call): void {
     const isPlace = words.length === 1 && (/^\//.test(first.text) || /^https?:\/\//.test(first.text));
     if (hasDollar(text)) leaveOut(call, 'The $ would be read as a variable: write it otherwise.', `ErrorDocument ${code.text}`);
     else if (text.toLowerCase() === 'default') call.level.settings.errorPages.push({ status, at: first.at });
-    else call.level.settings.errorPages.push({ status, to: { kind: isPlace ? 'place' : 'text', text: text.replace(/^"/, '') }, at: first.at });
+    else
+      call.level.settings.errorPages.push({ status, to: { kind: isPlace ? 'place' : 'text', text: text.replace(/^"/, '') }, at: first.at });
   }
 }
 
@@ -164,7 +176,15 @@ export function expiresOf(text: string): string | undefined {
   const [, letter, digits] = /^([AM])(\d{1,10})$/.exec(text) ?? [];
   if (digits !== undefined) return `${letter === 'M' ? 'modified+' : ''}${digits}s`;
   const [, base, rest = ''] = /^(access|now|modification)(?:\s+plus)?\s+(.+)$/i.exec(text) ?? [];
-  const units: Readonly<Record<string, number>> = { second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800, month: 2_592_000, year: 31_536_000 };
+  const units: Readonly<Record<string, number>> = {
+    second: 1,
+    minute: 60,
+    hour: 3600,
+    day: 86_400,
+    week: 604_800,
+    month: 2_592_000,
+    year: 31_536_000,
+  };
   const parts = [...rest.matchAll(/(\d{1,9})\s+([a-z]+?)s?(?:\s+|$)/gi)];
   if (base === undefined || parts.length === 0 || parts.map(([all]) => all).join('') !== rest) return undefined;
   let seconds = 0;
@@ -191,7 +211,8 @@ function readExpiresByType(call: Call): void {
 function readFilters(call: Call, filter: Word, types: readonly Word[]): void {
   const names = filter.text.toUpperCase().split(';');
   const encodings = names.flatMap((name) => (name === 'DEFLATE' ? ['gzip'] : name === 'BROTLI_COMPRESS' ? ['br'] : []));
-  if (encodings.length < names.length) leaveOut(call, 'The gateway passes answers on as they are, but for compression.', `${call.directive.name} ${filter.text}`);
+  if (encodings.length < names.length)
+    leaveOut(call, 'The gateway passes answers on as they are, but for compression.', `${call.directive.name} ${filter.text}`);
   for (const encoding of encodings)
     for (const word of types) call.level.settings.compressTypes.push(given(`${encoding} ${word.text.toLowerCase()}`, word));
 }
@@ -204,7 +225,10 @@ function readType(call: Call): void {
 }
 
 /** Handlers that run a program of Apache's. */
-const isForeign = (name: string): boolean => /^(application\/x-httpd-|cgi-script|fcgid-script|php|proxy:(?:fcgi|unix:[^|]*\|fcgi)|wsgi-script|server-parsed|type-map|send-as-is)/i.test(name);
+const isForeign = (name: string): boolean =>
+  /^(application\/x-httpd-|cgi-script|fcgid-script|php|proxy:(?:fcgi|unix:[^|]*\|fcgi)|wsgi-script|server-parsed|type-map|send-as-is)/i.test(
+    name,
+  );
 
 /** Files that Apache runs: they get 501, never their source. */
 function closeFiles(call: Call, extensions: readonly Word[]): void {
@@ -213,7 +237,8 @@ function closeFiles(call: Call, extensions: readonly Word[]): void {
   const settings = newSettings();
   settings.handler = given('foreign', call.directive);
   const matcher: Matcher = { kind: 'regex', pattern: nameRegex(`\\.(${names.join('|')})(\\.|$)`), anyCase: true };
-  if (names.length > 0) call.server.sections.push({ kind: 'files', matchers: [...call.level.matchers, matcher], settings, at: call.directive.at });
+  if (names.length > 0)
+    call.server.sections.push({ kind: 'files', matchers: [...call.level.matchers, matcher], settings, at: call.directive.at });
 }
 
 function readHandlerOf(call: Call): void {

@@ -1,15 +1,14 @@
 /** Names, addresses and certificates: VirtualHost, Listen, ServerName, ServerAlias, SSL*. */
 import { posix } from 'node:path';
 import type { Word } from '../lex.ts';
-import { rangeOf } from './access.ts';
 import {
   badValue,
   type Call,
   type Entry,
   firstArg,
   given,
-  leaveOut,
   type ListenAddress,
+  leaveOut,
   levelOf,
   many,
   newServer,
@@ -18,6 +17,7 @@ import {
   type Server,
   type ServerSettings,
 } from '../scene.ts';
+import { rangeOf } from './access.ts';
 
 const everyAddress = new Set(['*', '_default_', '0.0.0.0', '[::]']);
 
@@ -170,7 +170,8 @@ function readProtocols(call: Call): void {
 function readTrusted(call: Call): void {
   for (const word of call.args) {
     const range = rangeOf(word.text);
-    if (range === undefined) badValue(call, word, 'an address or a range', 'Write 10.0.0.1 or 10.0.0.0/8; names of hosts are not looked up.');
+    if (range === undefined)
+      badValue(call, word, 'an address or a range', 'Write 10.0.0.1 or 10.0.0.0/8; names of hosts are not looked up.');
     else call.server.own.trusted.push(given(range, word));
   }
 }

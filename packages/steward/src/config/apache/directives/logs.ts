@@ -32,13 +32,24 @@ function readLog(call: Call): void {
   const [file, format, condition] = call.args as [Word, Word?, Word?];
   const { scene, directive } = call;
   if (condition !== undefined)
-    scene.warning('config/apache-not-taken-over', `${directive.name}: ${condition.text} is not taken over, all requests are logged`, condition.at, 'Write when: with a variable in steward.yaml.');
+    scene.warning(
+      'config/apache-not-taken-over',
+      `${directive.name}: ${condition.text} is not taken over, all requests are logged`,
+      condition.at,
+      'Write when: with a variable in steward.yaml.',
+    );
   if (file.text.startsWith('|') || call.missing.length > 0 || hasDollar(file.text) || /^syslog/i.test(file.text)) {
     scene.instead('logs', directive.at, ownLog, directive.name);
     return;
   }
   const text = formatOf(call, format);
-  if (hasDollar(text)) scene.warning('config/apache-not-taken-over', `${directive.name}: the $ in its format would be read as a variable`, directive.at, 'Leave the $ out.');
+  if (hasDollar(text))
+    scene.warning(
+      'config/apache-not-taken-over',
+      `${directive.name}: the $ in its format would be read as a variable`,
+      directive.at,
+      'Leave the $ out.',
+    );
   else call.server.own.logs.push({ file: filePath(call, file), format: text, at: file.at });
 }
 

@@ -3,16 +3,16 @@ import { regexMistake } from '../../regular-expression.ts';
 import type { Word } from '../lex.ts';
 import type { Matcher } from '../matchers.ts';
 import {
-  badValue,
   type Balancer,
+  badValue,
   type Call,
   type Entry,
   firstArg,
   given,
-  leaveOut,
   type Level,
-  many,
+  leaveOut,
   type Member,
+  many,
   type Pass,
   type ProxyTarget,
   readFlag,
@@ -59,7 +59,12 @@ function readParameters(call: Call, words: readonly Word[]): Parameters {
     if (/^(nocanon|interpolate|noquery)$/i.test(name) && value === undefined) continue;
     const isTime = /^(timeout|connectiontimeout)$/i.test(name);
     if (value !== undefined && untold.test(name))
-      call.scene.warning('config/apache-not-taken-over', `${call.directive.name}: ${name}= is not taken over`, word.at, 'Write a check for the upstream in steward.yaml.');
+      call.scene.warning(
+        'config/apache-not-taken-over',
+        `${call.directive.name}: ${name}= is not taken over`,
+        word.at,
+        'Write a check for the upstream in steward.yaml.',
+      );
     else if (value === undefined || !tuning.test(name) || (isTime && parseTime(value) === undefined))
       badValue(call, word, 'a parameter of ProxyPass', 'Write name=value, such as timeout=30 or retry=0.');
     else found.set(name.toLowerCase(), { text: value, at: word.at });
@@ -119,7 +124,8 @@ function readProxyPass(call: Call): void {
     return;
   }
   const [path, ...words] = call.args as [Word, ...Word[]];
-  if (words.length === 0) call.scene.error('config/apache-arguments', `${call.directive.name} needs at least 2 arguments, not 1`, call.directive.at);
+  if (words.length === 0)
+    call.scene.error('config/apache-arguments', `${call.directive.name} needs at least 2 arguments, not 1`, call.directive.at);
   else if (!path.text.startsWith('/')) badValue(call, path, 'a path', 'It starts with /.');
   else {
     const pass = passOf(call, { kind: 'path', path: path.text }, path.at, words);
@@ -130,7 +136,12 @@ function readProxyPass(call: Call): void {
 function readInSection(call: Call, words: readonly Word[]): void {
   const [match] = call.level.matchers;
   if (call.level.context !== 'location' || match === undefined) {
-    call.scene.error('config/apache-not-allowed-here', `${call.directive.name} is not allowed in ${call.level.shown}`, call.directive.at, 'Write it in <Location>, or outside of sections.');
+    call.scene.error(
+      'config/apache-not-allowed-here',
+      `${call.directive.name} is not allowed in ${call.level.shown}`,
+      call.directive.at,
+      'Write it in <Location>, or outside of sections.',
+    );
     return;
   }
   const pass = passOf(call, match, call.directive.at, words);
@@ -140,7 +151,8 @@ function readInSection(call: Call, words: readonly Word[]): void {
 function readPassMatch(call: Call): void {
   const [pattern, ...words] = call.args as [Word, ...Word[]];
   if (call.level.context !== 'server') readInSection(call, call.args);
-  else if (words.length === 0) call.scene.error('config/apache-arguments', `${call.directive.name} needs at least 2 arguments, not 1`, call.directive.at);
+  else if (words.length === 0)
+    call.scene.error('config/apache-arguments', `${call.directive.name} needs at least 2 arguments, not 1`, call.directive.at);
   else if (isExpression(call, pattern)) {
     const pass = passOf(call, { kind: 'regex', pattern: pattern.text }, pattern.at, words);
     if (pass !== undefined) call.server.own.passes.push(pass);
@@ -153,7 +165,8 @@ function readReverse(call: Call): void {
   const [match] = level.matchers;
   const inside = level.context === 'location' && match?.kind === 'path' ? match.path : undefined;
   const [path, url] = inside === undefined ? call.args : [{ text: inside }, call.args[0]];
-  if (path === undefined || url === undefined) call.scene.error('config/apache-arguments', `${call.directive.name} needs 2 arguments, not 1`, call.directive.at);
+  if (path === undefined || url === undefined)
+    call.scene.error('config/apache-arguments', `${call.directive.name} needs 2 arguments, not 1`, call.directive.at);
   else level.settings.reverses.push({ from: url.text.replace(/^unix:[^|]*\|/, ''), to: path.text, at: url.at });
 }
 
@@ -195,7 +208,8 @@ function statusOf(call: Call, word: Word | undefined): { readonly backup?: true;
       if (letter === 'H' || letter === 'R') found = { ...found, backup: true };
       else if (letter === 'D' || letter === 'S' || letter === 'C') found = { ...found, down: true };
       else if (letter === 'N') found = { ...found, drain: true };
-      else if (!/[EI]/.test(letter) && word !== undefined) badValue(call, word, 'a status of a member', 'Write +H (backup), +D (down) or +N (drain).');
+      else if (!/[EI]/.test(letter) && word !== undefined)
+        badValue(call, word, 'a status of a member', 'Write +H (backup), +D (down) or +N (drain).');
     }
   return found;
 }
@@ -210,7 +224,12 @@ function readMember(call: Call): void {
   const balancer = named === undefined ? call.level.balancer : balancerOf(call.scene, named, first.at);
   const [url, ...words] = named === undefined ? [first, ...others] : others;
   if (balancer === undefined || url === undefined) {
-    call.scene.error('config/apache-not-allowed-here', 'BalancerMember belongs to no balancer', call.directive.at, 'Write it in <Proxy balancer://NAME>.');
+    call.scene.error(
+      'config/apache-not-allowed-here',
+      'BalancerMember belongs to no balancer',
+      call.directive.at,
+      'Write it in <Proxy balancer://NAME>.',
+    );
     return;
   }
   const target = readTarget(call, url);
@@ -226,7 +245,14 @@ function readMember(call: Call): void {
     ...(retryMs === 0 ? { maxFails: 0 } : { failTimeout: `${Math.round(retryMs / 1000)}s` }),
     ...statusOf(call, found.get('status')),
   };
-  const member: Member = { server, scheme: target.scheme, path: target.path, weight: factor >= 1 ? factor : 1, host: target.host, at: url.at };
+  const member: Member = {
+    server,
+    scheme: target.scheme,
+    path: target.path,
+    weight: factor >= 1 ? factor : 1,
+    host: target.host,
+    at: url.at,
+  };
   balancer.members.push(member);
 }
 
@@ -235,9 +261,11 @@ function setRules(balancer: Balancer, found: Parameters, call: Call): void {
   if (method !== undefined) {
     const name = method.text.toLowerCase();
     if (name === 'bybusyness' || name === 'heartbeat') balancer.rules.balance = 'least-connections';
-    else if (name !== 'byrequests' && name !== 'bytraffic') badValue(call, method, 'a way to balance', 'Write byrequests, bytraffic or bybusyness.');
+    else if (name !== 'byrequests' && name !== 'bytraffic')
+      badValue(call, method, 'a way to balance', 'Write byrequests, bytraffic or bybusyness.');
     if (name === 'bytraffic') call.scene.instead('lbmethod', method.at, 'Steward counts requests, not bytes.', 'lbmethod=bytraffic');
-    if (name === 'heartbeat') call.scene.instead('lbmethod', method.at, 'Steward asks the server with fewest requests under way.', 'lbmethod=heartbeat');
+    if (name === 'heartbeat')
+      call.scene.instead('lbmethod', method.at, 'Steward asks the server with fewest requests under way.', 'lbmethod=heartbeat');
   }
   const sticky = found.get('stickysession');
   if (sticky === undefined) return;

@@ -61,7 +61,8 @@ function readDefine(call: Call): void {
 /** Listings of folders are never shown. */
 function readOptions(call: Call): void {
   const shows = call.args.some(({ text }) => /^\+?(indexes|all)$/i.test(text));
-  if (shows) call.scene.instead('Options Indexes', call.directive.at, 'Steward shows no listings of folders: one without an index file is refused.');
+  if (shows)
+    call.scene.instead('Options Indexes', call.directive.at, 'Steward shows no listings of folders: one without an index file is refused.');
 }
 
 function readOverride(call: Call): void {
@@ -81,7 +82,9 @@ export const restEntries: readonly Entry[] = [
       read: ({ scene, directive }) => scene.instead(name, directive.at, hint),
     }),
   ),
-  ...Object.entries(advised).map(([name, hint]): Entry => ({ name, args: [0, many], undefinedNames: 'ignore', read: (call) => leaveOut(call, hint) })),
+  ...Object.entries(advised).map(
+    ([name, hint]): Entry => ({ name, args: [0, many], undefinedNames: 'ignore', read: (call) => leaveOut(call, hint) }),
+  ),
   { name: 'User', in: 'main', args: [1, 1], undefinedNames: 'note', read: readUser },
   { name: 'KeepAliveTimeout', args: [1, 1], read: readKeepAlive },
   { name: 'Options', args: [0, many], read: readOptions },

@@ -1,6 +1,6 @@
 /** mod_rewrite, read (https://httpd.apache.org/docs/2.4/mod/mod_rewrite.html); rewrite-steps.ts makes steps of it. */
 import type { Word } from '../lex.ts';
-import { badValue, type Call, type Entry, firstArg, given, leaveOut, many, readFlag, type RewriteTest } from '../scene.ts';
+import { badValue, type Call, type Entry, firstArg, given, leaveOut, many, type RewriteTest, readFlag } from '../scene.ts';
 import { hasDollar, variableOf } from '../values.ts';
 import { isExpression } from './proxy.ts';
 
@@ -111,16 +111,28 @@ function readRule(call: Call): void {
   const not = pattern.text.startsWith('!');
   const isSound = isExpression(call, { text: pattern.text.replace(/^!/, ''), at: pattern.at });
   if (unread !== undefined || foreign !== undefined || text === undefined) {
-    const what = unread !== undefined ? 'a condition of this RewriteRule' : foreign === undefined ? `RewriteRule to "${to.text}"` : `RewriteRule with [${foreign}]`;
+    const what =
+      unread !== undefined
+        ? 'a condition of this RewriteRule'
+        : foreign === undefined
+          ? `RewriteRule to "${to.text}"`
+          : `RewriteRule with [${foreign}]`;
     const hint = foreign === undefined ? 'Steward has no such variable or test: write steps in steward.yaml.' : (untold[foreign] ?? '');
     const at = unread ?? to.at;
-    if (refuses) call.scene.error('config/apache-not-taken-over', `${what} is not taken over: without it the site would be open to everybody`, at, hint);
+    if (refuses)
+      call.scene.error(
+        'config/apache-not-taken-over',
+        `${what} is not taken over: without it the site would be open to everybody`,
+        at,
+        hint,
+      );
     else call.scene.warning('config/apache-not-taken-over', `${what} is not taken over; the rule is left out`, at, hint);
     return;
   }
   if (call.level.context === 'location') {
     const hint = 'Write it outside of sections, or in a <Directory>.';
-    if (refuses) call.scene.error('config/apache-not-taken-over', `RewriteRule in ${call.level.shown} is not taken over`, call.directive.at, hint);
+    if (refuses)
+      call.scene.error('config/apache-not-taken-over', `RewriteRule in ${call.level.shown} is not taken over`, call.directive.at, hint);
     else leaveOut(call, hint, `RewriteRule in ${call.level.shown}`);
     return;
   }

@@ -27,7 +27,12 @@ function readIfVersion(call: Call): void {
   const [, not, sign = '='] = /^(!?)(>=|<=|[=<>])?$/.exec(second === undefined ? '=' : first.text) ?? [];
   const wanted = (second ?? first).text.split('.').map(Number);
   const difference = wanted.map((part, index) => Math.sign((version[index] ?? 0) - part)).find((part) => part !== 0) ?? 0;
-  const holds = sign === '=' ? difference === 0 : sign.startsWith('>') ? difference > 0 || (difference === 0 && sign === '>=') : difference < 0 || (difference === 0 && sign === '<=');
+  const holds =
+    sign === '='
+      ? difference === 0
+      : sign.startsWith('>')
+        ? difference > 0 || (difference === 0 && sign === '>=')
+        : difference < 0 || (difference === 0 && sign === '<=');
   if (holds !== (not === '!')) walkInside(call);
 }
 
@@ -106,7 +111,10 @@ const guards = /^(require(all|any|none)?|allow|deny|auth\w*|sslverifyclient|sslr
 
 const closes = (block: readonly Directive[], call: Call): Directive | undefined => {
   for (const directive of block) {
-    const words = call.scene.wordsOf(directive).words.map((word) => word.text).join(' ');
+    const words = call.scene
+      .wordsOf(directive)
+      .words.map((word) => word.text)
+      .join(' ');
     if (directive.block !== undefined) {
       const inner = closes(directive.block, call);
       if (inner !== undefined) return inner;

@@ -277,7 +277,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     const within = head.headers.get('x-accel-redirect');
     if (within !== undefined) return this.#sendWithin(head, within);
     if (this.#server !== undefined) noteAnswer(this.#server, performance.now());
-    if (this.#spent > 0) returnRetry(this.#destination.budget, performance.now());
+    if (this.#spent > 0 && !isRetryStatus(status, this.#action.entry.retry)) returnRetry(this.#destination.budget, performance.now());
     const headers = clientHeaders(this.#action, head.headers, exchange);
     for (const cookie of cookiesFor(exchange, this.#destination, this.#server)) headers.push('Set-Cookie', cookie);
     this.#answered = true;

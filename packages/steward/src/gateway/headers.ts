@@ -45,9 +45,14 @@ export function kindOf(lower: string): HeaderKind {
 
 /** Fields that say how a message is to be read, by whom, or who sent it: too late for that in a trailer (RFC 9110, 6.5.1). */
 const neverTrailing = new Set(
-  ['age', 'authorization', 'cache-control', 'cookie', 'date', 'expires', 'location', 'max-forwards', 'pragma', 'range'].concat(
-    ['retry-after', 'set-cookie', 'vary', 'warning', 'www-authenticate', 'x-accel-redirect'],
-  ),
+  ['age', 'authorization', 'cache-control', 'cookie', 'date', 'expires', 'location', 'max-forwards', 'pragma', 'range'].concat([
+    'retry-after',
+    'set-cookie',
+    'vary',
+    'warning',
+    'www-authenticate',
+    'x-accel-redirect',
+  ]),
 );
 
 /** Whether a field may stand behind a body. */

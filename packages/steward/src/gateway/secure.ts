@@ -24,6 +24,21 @@ const ciphers = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':');
 
+const plainOptions = constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION;
+/**
+ * A resumed session brings along that its certificate was found good, but not by which site's authorities: where clients are
+ * asked for certificates, each connection shows them anew.
+ */
+const askingOptions = plainOptions | constants.SSL_OP_NO_TICKET;
+/** The same for all workers, so that each resumes the sessions of the others. */
+const sessionIdContext = 'gateway';
+
+/** By connection: the file of the authorities that its client's certificate was checked with. */
+const authorities = new WeakMap<TLSSocket, string>();
+
+/** The file of the authorities that a client's certificate was checked with; undefined when its site asks for none. */
+export const checkedWith = (socket: TLSSocket): string | undefined => authorities.get(socket);
+
 interface Known {
   readonly text: string;
   readonly context: tls.SecureContext;
@@ -47,10 +62,25 @@ export function createSecurePort({ name, handshakeTimeoutMs, onSecure }: Options
   let listener: CompiledListener | undefined;
   let table: RouteTable | undefined;
   let asks = false;
+  let shownByDefault = '';
+  /** Whose certificate and authorities are used for hosts of nobody's. */
+  let defaultSite: Site | undefined;
 
+  const siteFor = (host: string): Site | undefined => {
+    const site = listener === undefined || host === '' ? undefined : matchSite(listener, host.toLowerCase()).entry;
+    return site !== undefined && contexts.has(keyOf(site)) ? site : defaultSite;
+  };
   const pickContext = (host: string, done: (error: Error | null, context?: tls.SecureContext) => void): void => {
-    const site = listener === undefined ? undefined : matchSite(listener, host.toLowerCase());
-    done(null, site === undefined ? undefined : contexts.get(keyOf(site.entry))?.context);
+    const site = siteFor(host);
+    done(null, site === undefined ? undefined : contexts.get(keyOf(site))?.context);
+  };
+  const take = (socket: TLSSocket): void => {
+    if (socket.alpnProtocol === alpnProtocol) return void socket.end();
+    const site = siteFor(typeof socket.servername === 'string' ? socket.servername : '');
+    // The version is agreed on before the host is known.
+    if (site?.tlsVersions?.least === 'TLSv1.3' && socket.getProtocol() !== 'TLSv1.3') return void socket.destroy();
+    if (site?.clientCertificates !== undefined) authorities.set(socket, site.clientCertificates.ca);
+    onSecure(socket);
   };
   const pickProtocol = (protocols: readonly string[]): string | undefined =>
     table?.gateway.http2 !== false && protocols.includes('h2') ? 'h2' : ['http/1.1', 'http/1.0'].find((one) => protocols.includes(one));
@@ -59,14 +89,15 @@ export function createSecurePort({ name, handshakeTimeoutMs, onSecure }: Options
       ciphers,
       honorCipherOrder: true,
       minVersion: 'TLSv1.2',
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION,
+      secureOptions: requestCert ? askingOptions : plainOptions,
+      sessionIdContext,
       handshakeTimeout: handshakeTimeoutMs,
       requestCert,
       rejectUnauthorized: false,
       allowHalfOpen: true,
       ...challengeHandshake(() => table?.challenges ?? noChallenges, { certificate: pickContext, protocol: pickProtocol }),
     });
-    server.on('secureConnection', (socket) => (socket.alpnProtocol === alpnProtocol ? void socket.end() : onSecure(socket)));
+    server.on('secureConnection', take);
     server.on('tlsClientError', (_error, socket) => socket.destroy());
     return server;
   };
@@ -92,7 +123,18 @@ export function createSecurePort({ name, handshakeTimeoutMs, onSecure }: Options
           problems.push(refused(name, site.certificate ?? '', cause));
         }
       }
-      applyDefault(nextListener, nextTable, sites, contexts, [plain, asking]);
+      const usable = sites.filter((site) => contexts.has(keyOf(site)));
+      defaultSite = usable.find((site) => site === nextListener.fallback.entry) ?? usable[0];
+      const options = defaultSite === undefined ? undefined : optionsOf(defaultSite, nextTable);
+      if (options === undefined) return problems;
+      // A site of its own may ask for more, see `take`.
+      const minVersion = usable.every(({ tlsVersions }) => tlsVersions?.least === 'TLSv1.3') ? 'TLSv1.3' : 'TLSv1.2';
+      const text = JSON.stringify([options, minVersion, nextTable.ticketKeys]);
+      if (text === shownByDefault) return problems;
+      shownByDefault = text;
+      plain.setSecureContext({ ...options, minVersion });
+      asking.setSecureContext({ ...options, minVersion, secureOptions: askingOptions });
+      if (nextTable.ticketKeys !== undefined) plain.setTicketKeys(Buffer.from(nextTable.ticketKeys, 'base64'));
       return problems;
     },
   };
@@ -114,27 +156,10 @@ function optionsOf(site: Site, table: RouteTable): tls.SecureContextOptions | un
     ciphers,
     honorCipherOrder: true,
     minVersion: site.tlsVersions?.least ?? 'TLSv1.2',
-    secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION,
+    secureOptions: plainOptions,
+    sessionIdContext,
     ...(ca !== undefined && { ca }),
   };
-}
-
-/** Who names no host, or one of nobody's, gets the default site's certificate. */
-function applyDefault(
-  listener: CompiledListener,
-  table: RouteTable,
-  sites: readonly Site[],
-  contexts: ReadonlyMap<string, Known>,
-  servers: readonly tls.Server[],
-): void {
-  const usable = sites.filter((site) => contexts.has(keyOf(site)));
-  const first = usable.find((site) => site === listener.fallback.entry) ?? usable[0];
-  const options = first === undefined ? undefined : optionsOf(first, table);
-  if (options === undefined) return;
-  for (const server of servers) {
-    server.setSecureContext(options);
-    if (table.ticketKeys !== undefined) server.setTicketKeys(Buffer.from(table.ticketKeys, 'base64'));
-  }
 }
 
 function refused(port: string, certificate: string, cause: unknown): Problem<GatewayErrorCode> {

@@ -17,6 +17,7 @@ import { statusText } from './pages.ts';
 import type { PasswordCheck } from './password-check.ts';
 import { believe } from './real-address.ts';
 import { RouteWalk } from './route-walk.ts';
+import { checkedWith } from './secure.ts';
 import { parseHost, parseTarget } from './target.ts';
 import { clientVerdict } from './tls-facts.ts';
 import { mayUpgrade } from './upgrade.ts';
@@ -156,8 +157,13 @@ export class Serve implements Receiver, ExchangeKeeper {
     const proof =
       exchange.scheme === 'http' ? challengeAnswer(exchange.table?.table.challenges ?? noChallenges, exchange.path.text) : undefined;
     if (proof !== undefined) return exchange.respond(200, ['Content-Type', 'application/octet-stream'], proof);
-    if (site.entry.clientCertificates !== undefined && !this.#knows(exchange, site.entry.clientCertificates.mode))
-      return exchange.respondPage(400);
+    const { clientCertificates } = site.entry;
+    if (clientCertificates !== undefined) {
+      const { tls } = exchange.carrier.peer;
+      // The certificate was checked for the host named in the handshake, which may have other authorities.
+      if (tls !== undefined && checkedWith(tls) !== clientCertificates.ca) return exchange.respondPage(421);
+      if (!this.#knows(exchange, clientCertificates.mode)) return exchange.respondPage(400);
+    }
     this.#walk.enter(exchange, site);
   }
 

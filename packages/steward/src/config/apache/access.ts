@@ -1,4 +1,5 @@
 /** What Require, Order and AuthType amount to, in the words of a route. */
+import { isInRange, parseIp, parseRange } from '../address-range.ts';
 import type { RouteSource, StepSource } from '../sections/step.ts';
 import type { OldRules, Permit, Scene, Settings } from './scene.ts';
 
@@ -44,12 +45,33 @@ function anyOf(all: readonly Wanted[]): Wanted | undefined {
   };
 }
 
+/** The addresses that two lists of nothing but allowed ones have in common. */
+function commonRules(one: readonly string[], other: readonly string[]): readonly string[] | undefined {
+  const whoOf = (rules: readonly string[]): readonly string[] | undefined => {
+    const allowed = rules.slice(0, -1);
+    return rules.at(-1) === 'deny all' && allowed.every((rule) => rule.startsWith('allow ')) ? allowed.map((rule) => rule.slice(6)) : undefined;
+  };
+  const [left, right] = [whoOf(one), whoOf(other)];
+  if (left === undefined || right === undefined) return undefined;
+  const both = left.flatMap((a) => right.flatMap((b) => (contains(a, b) ? b : contains(b, a) ? a : [])));
+  return allowOnly([...new Set(both)]);
+}
+
+/** Whether all of `inner` lies in `outer`. */
+function contains(outer: string, inner: string): boolean {
+  const [ranges, address] = [parseRange(outer), parseIp(inner.replace(/\/.*$/, ''))];
+  const bits = (text: string): number => Number(/\/(\d+)$/.exec(text)?.[1] ?? 128);
+  return outer === inner || (ranges !== undefined && address !== undefined && bits(outer) <= bits(inner) && isInRange(ranges, address));
+}
+
 /** Rules that must both let somebody in: one list may be of refusals only. */
 function bothRules(one: readonly string[], other: readonly string[]): readonly string[] | undefined {
   if (one.length === 0) return other;
   if (other.length === 0 || one.join() === other.join()) return one;
   const refuses = (rules: readonly string[]): boolean => rules.every((rule) => rule.startsWith('deny'));
-  return refuses(one) ? [...one, ...other] : refuses(other) ? [...other, ...one] : undefined;
+  if (refuses(one)) return [...one, ...other];
+  if (refuses(other)) return [...other, ...one];
+  return commonRules(one, other);
 }
 
 function allOf(all: readonly Wanted[]): Wanted | undefined {

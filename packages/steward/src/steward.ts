@@ -63,6 +63,9 @@ export interface StewardOptions {
 /** Certificates of the local authority are looked at this often: they last a year and are renewed in time. */
 const renewLookMs = 12 * 60 * 60 * 1000;
 
+/** How long an authority is kept waiting for workers that start. */
+const workersThereMs = 20_000;
+
 const emptyConfig: Config = {
   name: '',
   instances: [],
@@ -205,6 +208,8 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
       publish: async (next: typeof challenges) => {
         challenges = next;
         await publishTable();
+        // At the first start, and after a restart of the daemon, the authority would look before anybody answers.
+        await gateway?.serving(gatewayInstances(config, workerCommand(state.gateway), undefined).length, workersThereMs);
       },
       onCertificate: () => void publishTable(),
       onTrouble: tellTrouble,

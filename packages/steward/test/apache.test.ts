@@ -8,6 +8,7 @@ import { describe } from 'node:test';
 import { fileCases } from './apache/cases-files.ts';
 import { proxyCases } from './apache/cases-proxy.ts';
 import { rewriteCases } from './apache/cases-rewrite.ts';
+import { randomCases } from './apache/random.ts';
 import { testCases, useBench } from './apache/run.ts';
 
 const bench = useBench();
@@ -15,3 +16,4 @@ const bench = useBench();
 describe('requests handed on', () => testCases(bench, proxyCases));
 describe('files, redirects and access', () => testCases(bench, fileCases));
 describe('rewrite rules', () => testCases(bench, rewriteCases));
+describe('random files', () => testCases(bench, randomCases(20_261_121, 40, 15)));

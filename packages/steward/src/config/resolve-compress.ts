@@ -15,7 +15,7 @@ const standardTypes = [
 /** `compress` of a site or a route; undefined compresses nothing. */
 export function resolveCompress(scope: Scope, pointer: string, given: NonNullable<RouteSource['compress']>): CompressSpec | undefined {
   if (given === false) return undefined;
-  const { encodings, types, minSize, level } = given === true ? {} : given;
+  const { encodings, types, minSize, level, proxied, http10 } = given === true ? {} : given;
   (types ?? []).forEach((type, index) => {
     if (type !== '*' && !/^[\w.+-]+\/[\w.+-]+$/.test(type))
       scope.tell(
@@ -30,5 +30,7 @@ export function resolveCompress(scope: Scope, pointer: string, given: NonNullabl
     types: types?.map((type) => type.toLowerCase()) ?? standardTypes,
     leastBytes: sizeOr(minSize, 1024),
     level: level ?? 4,
+    ...(proxied && { proxied }),
+    ...(http10 && { http10 }),
   };
 }

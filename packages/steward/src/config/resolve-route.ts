@@ -6,7 +6,7 @@ import { type PathMatch, plainRoute, type RouteAction, type RouteSpec, type Trie
 import { resolveAccess, resolveAccessExcept } from './resolve-access.ts';
 import { resolveAnswer, resolveErrorPages } from './resolve-answer.ts';
 import { resolveCompress } from './resolve-compress.ts';
-import { type Folder, resolveFiles, resolveFolder, resolveTries } from './resolve-files.ts';
+import { type Folder, resolveAnswerTypes, resolveFiles, resolveFolder, resolveTries } from './resolve-files.ts';
 import { resolveAddedHeaders, resolveExpires, withShared } from './resolve-headers.ts';
 import { resolveConnections, resolveRates } from './resolve-limits.ts';
 import { resolveLogs } from './resolve-logs.ts';
@@ -21,7 +21,7 @@ import { sizeOr } from './units.ts';
 /** What routes take over from the site, or from the route around them. */
 export type Inherited = Pick<
   RouteSpec,
-  'maxBodyBytes' | 'addHeaders' | 'errorPages' | 'compress' | 'logs' | 'rates' | 'connections' | 'access'
+  'maxBodyBytes' | 'addHeaders' | 'errorPages' | 'compress' | 'logs' | 'rates' | 'connections' | 'access' | 'charset'
 >;
 
 /** What a site or a route says of it. */
@@ -29,7 +29,7 @@ export type SharedSource = Pick<RouteSource, keyof typeof sharedByRoutes>;
 
 /** What holds within `source`: what it says itself, else what holds `around` it. */
 export function resolveShared(scope: SiteScope, pointer: string, source: SharedSource, around: Inherited): Inherited {
-  const { addHeaders, errorPages, compress, log, rate, connections, maxBody } = source;
+  const { addHeaders, errorPages, compress, log, rate, connections, maxBody, charset = around.charset } = source;
   const compressed = compress === undefined ? around.compress : resolveCompress(scope, `${pointer}/compress`, compress);
   return {
     access: resolveAccess(scope, pointer, source, around.access),
@@ -39,6 +39,7 @@ export function resolveShared(scope: SiteScope, pointer: string, source: SharedS
     addHeaders: addHeaders === undefined ? around.addHeaders : resolveAddedHeaders(scope, `${pointer}/addHeaders`, addHeaders),
     errorPages: errorPages === undefined ? around.errorPages : resolveErrorPages(scope, `${pointer}/errorPages`, errorPages),
     ...(compressed && { compress: compressed }),
+    ...(charset !== undefined && { charset }),
     logs: log === undefined ? around.logs : resolveLogs(scope, `${pointer}/log`, log),
   };
 }
@@ -77,6 +78,7 @@ function resolveWithin(scope: SiteScope, pointer: string, route: RouteSource, ma
   const shared = resolveShared(scope, pointer, route, around);
   const folder = resolveFolder(scope, pointer, route, match);
   const tries: TriesSpec | undefined = route.try && resolveTries(scope, pointer, route.try, folder);
+  const answerTypes = resolveAnswerTypes(route, shared.charset);
   const inner = (at: string, given: RouteSource): RouteSpec =>
     resolveWithin(scope, at, { ...given, path: undefined, steps: undefined, routes: undefined }, match, shared);
   return {
@@ -90,7 +92,8 @@ function resolveWithin(scope: SiteScope, pointer: string, route: RouteSource, ma
     }),
     expires: resolveExpires(scope, `${pointer}/expires`, route.expires),
     ...(tries && { tries }),
-    action: resolveAction(scope, pointer, route, match, folder),
+    ...(answerTypes && { answerTypes }),
+    action: resolveAction(scope, pointer, { ...route, charset: shared.charset }, match, folder),
     routes: resolveRoutes(scope, `${pointer}/routes`, route.routes ?? [], shared, match),
   };
 }

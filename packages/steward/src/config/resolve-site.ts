@@ -139,7 +139,12 @@ function restOf(scope: SiteScope, pointer: string, root: string | undefined, sha
   const action: RouteAction =
     root === undefined
       ? { kind: 'answer', answer: { status: 404 } }
-      : { ...plainFiles, folder: pathText(scope, `${pointer}/root`, root), mapping: 'append' };
+      : {
+          ...plainFiles,
+          folder: pathText(scope, `${pointer}/root`, root),
+          mapping: 'append',
+          ...(shared.charset !== undefined && { charset: shared.charset }),
+        };
   return {
     ...plainRoute,
     ...shared,

@@ -151,7 +151,23 @@ export interface RouteSpec {
   readonly logs: readonly AccessLogSpec[];
   /** Files looked for before the action; none of them there leads to `last`. */
   readonly tries?: TriesSpec;
+  /** The media types of texts that are answered without one of their own, by the path; undefined: text/plain. */
+  readonly answerTypes?: MediaTypes;
+  /** What built-in types of texts name as their charset; undefined: utf-8, false: none. */
+  readonly charset?: string | false;
   readonly action: RouteAction;
+}
+
+/** Media types by the extension of a path. */
+export interface MediaTypes {
+  /** By extension (without dot), before the built-in ones. */
+  readonly types: Readonly<Record<string, string>>;
+  /** Whether the built-in ones count; undefined: yes. */
+  readonly builtInTypes?: boolean;
+  /** For extensions nobody knows. */
+  readonly defaultType: string;
+  /** What built-in types of texts name as their charset; undefined: utf-8, false: none. */
+  readonly charset?: string | false;
 }
 
 export type PathMatch =
@@ -260,7 +276,14 @@ export interface CompressSpec {
   readonly leastBytes: number;
   /** 1 (fast) to 9 (small). */
   readonly level: number;
+  /** Answers to requests that came through a proxy (Via) are compressed only for these reasons; undefined: like all others. */
+  readonly proxied?: readonly ProxiedReason[];
+  /** For HTTP/1.0 too, whose clients are mostly proxies. */
+  readonly http10?: boolean;
 }
+
+/** What makes an answer fit to be compressed for a proxy: what it says to caches, or what it does not say (nginx's gzip_proxied). */
+export type ProxiedReason = 'expired' | 'no-cache' | 'no-store' | 'private' | 'no_last_modified' | 'no_etag' | 'auth';
 
 export interface AccessLogSpec {
   /** Absolute; undefined writes to the gateway's own log. */
@@ -413,7 +436,7 @@ export interface RetrySpec {
   readonly timeoutMs: number;
 }
 
-export interface FilesAction {
+export interface FilesAction extends MediaTypes {
   readonly kind: 'files';
   /** Absolute once its variables are filled in. */
   readonly folder: Text;
@@ -424,10 +447,8 @@ export interface FilesAction {
   readonly fallback?: string;
   /** Send `NAME.br`, `NAME.zst`, `NAME.gz` when it is there and the client takes it. */
   readonly precompressed: readonly ('br' | 'zstd' | 'gzip')[];
-  /** Media types by extension (without dot), before the built-in ones. */
-  readonly types: Readonly<Record<string, string>>;
-  /** For extensions nobody knows. */
-  readonly defaultType: string;
+  /** Which dates of If-Modified-Since get 304: the file's own (undefined), also later ones, or none. */
+  readonly ifModifiedSince?: 'exact' | 'before' | 'off';
 }
 
 export interface ServerSpec {

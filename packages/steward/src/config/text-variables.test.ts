@@ -4,7 +4,8 @@ import { hasOpenVariable, hasVariable, isFreeName, variablesIn, variablesOfEntry
 
 test('names are found with and without braces, in any letter case', () => {
   assert.deepEqual(variablesIn('$scheme://${Host}:8080$request_uri?a=$1&b=$$'), ['scheme', 'host', 'request_uri', '1']);
-  assert.deepEqual(variablesIn('costs 5$, or $'), []);
+  assert.deepEqual(variablesIn('costs 5$, or $, or $0'), []);
+  assert.deepEqual(variablesIn('$1foo$10${10}$_a'), ['1', '1', '10', '_a']);
   assert.ok(hasVariable('a$b') && hasVariable('${') && !hasVariable('a$') && !hasVariable('$-'));
   assert.ok(hasOpenVariable('${') && hasOpenVariable('${a-b}') && hasOpenVariable('${a') && !hasOpenVariable('${a}$'));
 });

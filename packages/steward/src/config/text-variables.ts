@@ -4,14 +4,19 @@ import type { SiteSource, VariableSource } from './sections/site.ts';
 import type { RouteSource, StepSource } from './sections/step.ts';
 import { isBuiltInVariable } from './variable-names.ts';
 
-export const hasVariable = (text: string): boolean => /\$(?:\{|\w)/.test(text);
+export const hasVariable = (text: string): boolean => /\$(?:\{|[1-9A-Za-z_])/.test(text);
 
 /** Whether a `${` is not closed by the brace that belongs to it. */
 export const hasOpenVariable = (text: string): boolean => /\$\{(?!\w+\})/.test(text);
 
-/** Names in `text`, lowercase and without `$`, as often as they stand there. A `$` before anything but a name stands for itself. */
+/**
+ * Names in `text`, lowercase and without `$`, as often as they stand there. A group has one digit, as in nginx: `$10` is `$1`
+ * and a 0. A `$` before anything else stands for itself.
+ */
 export const variablesIn = (text: string): string[] =>
-  [...text.matchAll(/\$(?:\{(\w+)\}|(\w+))/g)].map(([, braced, plain]) => (braced ?? plain ?? '').toLowerCase());
+  [...text.matchAll(/\$(?:\{(\w+)\}|([1-9])|([A-Za-z_]\w*))/g)].map(([, braced, group, plain]) =>
+    (braced ?? group ?? plain ?? '').toLowerCase(),
+  );
 
 /** `$1` to `$9`: groups of the last regular expression that fitted. */
 export const isGroupNumber = (name: string): boolean => /^[1-9]$/.test(name);

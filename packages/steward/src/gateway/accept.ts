@@ -51,6 +51,27 @@ export function takeProxyHeader(socket: Socket, timeoutMs: number, onDone: () =>
   socket.on('data', onData).on('end', onEnd);
 }
 
+/** The first byte of a TLS handshake record (RFC 8446, 5.1). */
+const handshakeByte = 22;
+
+/**
+ * Looks at the first byte of a connection to a port with TLS: `onPlain` is for clients that speak HTTP there as it is. The byte
+ * is still to be read. A socket that sends none is closed.
+ */
+export function lookForTls(socket: Socket, timeoutMs: number, onTls: () => void, onPlain: () => void): void {
+  const leave = (): void => void socket.destroy();
+  socket.on('error', leave);
+  socket.setTimeout(timeoutMs, leave).once('end', leave);
+  socket.once('data', (part: Buffer) => {
+    socket.pause();
+    socket.off('end', leave).off('timeout', leave).setTimeout(0);
+    socket.unshift(part);
+    if (part[0] === handshakeByte) onTls();
+    else onPlain();
+  });
+  if (socket.isPaused()) socket.resume();
+}
+
 function peerOf(socket: Socket): Peer {
   return {
     address: plainAddress(socket.remoteAddress ?? ''),

@@ -23,6 +23,8 @@ export interface Carrier {
   sendPart(part: Buffer): boolean;
   sendEnd(last: Buffer | undefined, trailers: Headers | undefined): void;
   flush(): void;
+  /** Ends the connection with the answer that is about to begin. A stream ends with its answer anyway. */
+  endAfter?(): void;
   /** 100 (Continue). */
   sendContinue(): void;
   /** Ends the connection or stream so that nobody takes half an answer for a whole one. */

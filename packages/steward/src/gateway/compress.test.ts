@@ -3,7 +3,16 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import zlib from 'node:zlib';
 import type { CompressSpec } from '../config/site-model.ts';
-import { chooseEncoding, createEncoder, type Encoding, encodeHeaders, encodeWhole, isCompressible, preferredCoding } from './compress.ts';
+import {
+  chooseEncoding,
+  compressesFor,
+  createEncoder,
+  type Encoding,
+  encodeHeaders,
+  encodeWhole,
+  isCompressible,
+  preferredCoding,
+} from './compress.ts';
 
 const spec: CompressSpec = { encodings: ['br', 'gzip', 'zstd'], types: ['text/html', 'application/json'], leastBytes: 1000, level: 4 };
 const html = ['Content-Type', 'text/html; charset=utf-8', 'Content-Length', '5000'];
@@ -18,11 +27,11 @@ test('the client chooses the encoding by its weights, and the order of the confi
     ['gzip', 'gzip'],
     ['GZIP, deflate, BR', 'br'],
     ['gzip, br, zstd', 'br'],
-    ['x-gzip', 'gzip'],
+    ['x-gzip', undefined],
     ['br;q=0.5, gzip;q=0.8', 'gzip'],
     ['br;q=0, gzip;q=0', undefined],
-    ['*', 'br'],
-    ['br;q=0, *;q=0.1', 'gzip'],
+    ['*', undefined],
+    ['br;q=0, *;q=0.1', undefined],
     ['*;q=0', undefined],
     ['identity', undefined],
     ['identity;q=0, gzip;q=0.1', 'gzip'],
@@ -33,7 +42,7 @@ test('the client chooses the encoding by its weights, and the order of the confi
     ['deflate', undefined],
   ];
   for (const [accepted, encoding] of table) assert.equal(preferredCoding(encodings, accepted), encoding, accepted);
-  assert.equal(preferredCoding(['gzip'], 'br, *;q=0.2'), 'gzip');
+  assert.equal(preferredCoding(['gzip'], 'br, *;q=0.2'), undefined);
 });
 
 test('only what is worth it and may be changed is compressed', () => {
@@ -41,7 +50,8 @@ test('only what is worth it and may be changed is compressed', () => {
     [200, html, true],
     [404, html, true],
     [403, html, true],
-    [500, html, true],
+    [500, html, false],
+    [201, html, false],
     [206, html, false],
     [204, html, false],
     [301, html, false],
@@ -63,6 +73,27 @@ test('only what is worth it and may be changed is compressed', () => {
   assert.equal(isCompressible({ ...spec, types: ['*', 'text/event-stream'] }, 200, ['Content-Type', 'text/event-stream']), true);
   assert.equal(chooseEncoding(spec, 'gzip', 200, html), 'gzip');
   assert.equal(chooseEncoding(spec, '', 200, html), undefined);
+});
+
+test('proxies and HTTP/1.0 are compressed for as the specification says', () => {
+  const asked = (headers: Record<string, string>, protocol = 'HTTP/1.1') => ({ protocol, header: (name: string) => headers[name] ?? '' });
+  const via = asked({ via: '1.1 cache' });
+  const known = { ...spec, proxied: ['expired', 'no-store', 'no_etag', 'auth'] as const };
+  assert.equal(compressesFor(spec, via, html), true);
+  assert.equal(compressesFor(spec, asked({}, 'HTTP/1.0'), html), false);
+  assert.equal(compressesFor({ ...spec, http10: true }, asked({}, 'HTTP/1.0'), html), true);
+  assert.equal(compressesFor({ ...spec, proxied: [] }, asked({}), html), true);
+  assert.equal(compressesFor({ ...spec, proxied: [] }, via, html), false);
+  const table: [string[], boolean][] = [
+    [['Expires', 'Thu, 01 Jan 1970 00:00:01 GMT', 'Cache-Control', 'public'], true],
+    [['Expires', 'Fri, 01 Jan 2100 00:00:00 GMT', 'Cache-Control', 'no-store'], false],
+    [['Cache-Control', 'max-age=1, no-store'], true],
+    [['Cache-Control', 'no-cache'], false],
+    [['ETag', '"x"'], false],
+    [['Last-Modified', 'Thu, 01 Jan 1970 00:00:01 GMT'], true],
+  ];
+  for (const [headers, fits] of table) assert.equal(compressesFor(known, via, headers), fits, headers.join());
+  assert.equal(compressesFor(known, asked({ via: 'x', authorization: 'Basic x' }), ['ETag', '"x"']), true);
 });
 
 test('headers of an encoded answer are those of its new body', () => {

@@ -27,22 +27,24 @@ function weightsOf(accepted: string): ReadonlyMap<string, number> {
     const [coding = '', ...parameters] = item.split(';').map((part) => part.trim());
     const weight = parameters.find((parameter) => /^q\s*=/.test(parameter));
     const q = weight === undefined ? 1 : Number(weight.slice(weight.indexOf('=') + 1));
-    if (coding !== '') weights.set(coding === 'x-gzip' ? 'gzip' : coding, q >= 0 && q <= 1 ? q : 0);
+    if (coding !== '') weights.set(coding, q >= 0 && q <= 1 ? q : 0);
   }
   if (readLists.size >= maxReadLists) readLists.clear();
   readLists.set(accepted, weights);
   return weights;
 }
 
-/** The one of `codings` that the client likes best; the first of several. Undefined when it takes none, or likes `identity` better. */
+/**
+ * The one of `codings` that the client likes best; the first of several. Undefined when it takes none, or likes `identity` better.
+ * `*` counts for nothing, as in nginx: whoever sends it has not said what it can decode.
+ */
 export function preferredCoding<C extends string>(codings: readonly C[], accepted: string): C | undefined {
   if (accepted === '') return undefined;
   const weights = weightsOf(accepted);
-  const others = weights.get('*') ?? 0;
   let best: C | undefined;
   let bestWeight = weights.get('identity') ?? 0;
   for (const coding of codings) {
-    const weight = weights.get(coding) ?? others;
+    const weight = weights.get(coding) ?? 0;
     if (weight > 0 && (best === undefined ? weight >= bestWeight : weight > bestWeight)) {
       best = coding;
       bestWeight = weight;
@@ -60,8 +62,8 @@ function headerIn(headers: readonly string[], name: string): string | undefined 
   return undefined;
 }
 
-/** Answers whose body is a text of its own: nginx compresses 200, 403 and 404; the others are what APIs answer with. */
-const hasBodyWorthIt = (status: number): boolean => (status >= 200 && status <= 203) || (status >= 400 && status !== 416);
+/** nginx compresses these and no others. */
+const hasBodyWorthIt = (status: number): boolean => status === 200 || status === 403 || status === 404;
 
 const typeSets = new WeakMap<CompressSpec, ReadonlySet<string>>();
 
@@ -86,6 +88,30 @@ export function isCompressible(spec: CompressSpec | undefined, status: number, h
   if (/\bno-transform\b/i.test(headerIn(headers, 'cache-control') ?? '')) return false;
   const length = headerIn(headers, 'content-length');
   return length === undefined || Number(length) >= spec.leastBytes;
+}
+
+/** Of a request, what counts for compression. */
+export interface EncodingRequest {
+  readonly protocol: string;
+  header(name: string): string;
+}
+
+/**
+ * Whether `spec` compresses for this request at all: for HTTP/1.0 and for proxies (Via) only as it says.
+ * https://nginx.org/en/docs/http/ngx_http_gzip_module.html#gzip_proxied
+ */
+export function compressesFor({ proxied, http10 }: CompressSpec, request: EncodingRequest, headers: readonly string[]): boolean {
+  if (request.protocol === 'HTTP/1.0' && http10 !== true) return false;
+  if (proxied === undefined || request.header('via') === '') return true;
+  if (proxied.length === 0) return false;
+  if (proxied.includes('auth') && request.header('authorization') !== '') return true;
+  const expires = headerIn(headers, 'expires');
+  if (expires !== undefined) return proxied.includes('expired') && Date.parse(expires) < Date.now();
+  const forCaches = headerIn(headers, 'cache-control');
+  if (forCaches !== undefined)
+    return (['no-cache', 'no-store', 'private'] as const).some((reason) => proxied.includes(reason) && forCaches.includes(reason));
+  if (proxied.includes('no_last_modified') && headerIn(headers, 'last-modified') !== undefined) return false;
+  return !(proxied.includes('no_etag') && headerIn(headers, 'etag') !== undefined);
 }
 
 /**

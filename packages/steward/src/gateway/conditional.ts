@@ -13,13 +13,16 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** What to send. 206 has one range, or several that do not overlap, in the order asked for. */
+/** What to send. 206 has one range, or several with no more bytes than the file has, in the order asked for. */
 export type FileAnswer =
   | { readonly status: 200 | 304 | 412 | 416 }
   | { readonly status: 206; readonly ranges: readonly [ByteRange, ...ByteRange[]] };
 
 /** The value of a request header by its lowercase name; empty when it is not there. */
 export type HeaderReader = (name: string) => string;
+
+/** Which dates of If-Modified-Since get 304: the file's own alone, that one and later ones, or none. */
+export type ModifiedRule = 'exact' | 'before' | 'off';
 
 /**
  * More ranges than this get the whole file, as RFC 9110 (14.2) advises: programs that ask for many small ones are rare, and
@@ -40,8 +43,11 @@ const hasTag = (list: string, etag: string): boolean => list.trim() === '*' || l
 
 const whole: FileAnswer = { status: 200 };
 
-/** What the request's conditions and ranges ask of a file. */
-export function answerFor(file: FileFacts, header: HeaderReader): FileAnswer {
+/**
+ * What the request's conditions and ranges ask of a file. `hasRanges` false: it is sent whole or not at all, since what is
+ * sent is not its own bytes.
+ */
+export function answerFor(file: FileFacts, header: HeaderReader, rule: ModifiedRule = 'exact', hasRanges = true): FileAnswer {
   const modified = Math.floor(file.modifiedMs / 1000);
   const ifMatch = header('if-match');
   if (ifMatch !== '' && !hasTag(ifMatch, file.etag)) return { status: 412 };
@@ -49,11 +55,15 @@ export function answerFor(file: FileFacts, header: HeaderReader): FileAnswer {
   const ifNoneMatch = header('if-none-match');
   if (ifNoneMatch !== '') {
     if (hasTag(ifNoneMatch, file.etag)) return { status: 304 };
-  } else if (modified <= seconds(header('if-modified-since'))) return { status: 304 };
-  const range = header('range');
+  } else if (isUnmodified(modified, seconds(header('if-modified-since')), rule)) return { status: 304 };
+  const range = hasRanges ? header('range') : '';
   if (range === '' || !rangeStillHolds(file, header('if-range'))) return whole;
   return rangeAnswer(range, file.sizeBytes);
 }
+
+/** By nginx's if_modified_since: an exact date also tells a file that was put back to an older version. */
+const isUnmodified = (modified: number, since: number, rule: ModifiedRule): boolean =>
+  rule !== 'off' && (modified === since || (rule === 'before' && modified < since));
 
 /** If-Range: an exact match of tag or date, so that a download is never continued with bytes of another version. */
 function rangeStillHolds(file: FileFacts, ifRange: string): boolean {
@@ -63,37 +73,35 @@ function rangeStillHolds(file: FileFacts, ifRange: string): boolean {
 }
 
 /**
- * Ranges that begin behind the end are left out; with none left the answer is 416. Ranges that overlap, more than 32, or a
- * form that is not understood get the whole file, as the standard allows: nobody gets more bytes than the file has.
+ * Ranges that begin behind the end are left out; with none left, or in a form that is not understood, the answer is 416, as
+ * nginx has it. Ranges of more bytes than the file has together, more than 32 of them, those of an empty file and other units
+ * than bytes get the whole file: nobody gets more bytes than the file has.
  */
 function rangeAnswer(header: string, sizeBytes: number): FileAnswer {
-  if (!/^bytes=/i.test(header)) return whole;
+  if (!/^bytes=./i.test(header)) return whole;
   const parts = header.slice(6).split(',', maxRanges + 1);
   if (parts.length > maxRanges) return whole;
   const ranges: ByteRange[] = [];
+  let bytes = 0;
   for (const part of parts) {
     const range = readRange(part, sizeBytes);
-    if (range === 'broken') return whole;
-    if (range !== 'outside') ranges.push(range);
+    if (range === 'broken') return { status: 416 };
+    if (range === 'all') return whole;
+    if (range === 'outside') continue;
+    ranges.push(range);
+    bytes += range.end - range.start + 1;
   }
   const [first, ...others] = ranges;
   if (first === undefined) return { status: 416 };
-  return others.length > 0 && overlap(ranges) ? whole : { status: 206, ranges: [first, ...others] };
+  return bytes > sizeBytes ? whole : { status: 206, ranges: [first, ...others] };
 }
 
-function readRange(text: string, sizeBytes: number): ByteRange | 'outside' | 'broken' {
-  const [, first = '', last = ''] = /^[ \t]*(\d{0,15})-(\d{0,15})[ \t]*$/.exec(text) ?? [];
+/** `all`: of a file without bytes its beginning can be had nevertheless. */
+function readRange(text: string, sizeBytes: number): ByteRange | 'outside' | 'broken' | 'all' {
+  const [, first = '', last = ''] = /^ *(\d{0,15}) *- *(\d{0,15}) *$/.exec(text) ?? [];
   if (first === '' && last === '') return 'broken';
-  if (first === '') {
-    const length = Math.min(Number(last), sizeBytes);
-    return length === 0 ? 'outside' : { start: sizeBytes - length, end: sizeBytes - 1 };
-  }
-  const start = Number(first);
-  if (last !== '' && Number(last) < start) return 'broken';
-  return start >= sizeBytes ? 'outside' : { start, end: last === '' ? sizeBytes - 1 : Math.min(Number(last), sizeBytes - 1) };
-}
-
-function overlap(ranges: readonly ByteRange[]): boolean {
-  const sorted = [...ranges].sort((a, b) => a.start - b.start);
-  return sorted.some(({ start }, at) => start <= (sorted[at - 1]?.end ?? -1));
+  const start = first === '' ? sizeBytes - Math.min(Number(last), sizeBytes) : Number(first);
+  const end = first === '' || last === '' ? sizeBytes - 1 : Math.min(Number(last), sizeBytes - 1);
+  if (start <= end) return { start, end };
+  return start === 0 ? 'all' : 'outside';
 }

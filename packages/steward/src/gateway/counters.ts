@@ -71,7 +71,7 @@ export class RouteCounter {
   note(status: number, bytesSent: number, tookMs: number): void {
     this.requests++;
     this.bytesSent += bytesSent;
-    countStatus(this.answers, status || 499);
+    countStatus(this.answers, status);
     const bucket = bucketOf(tookMs);
     this.#took[bucket] = (this.#took[bucket] ?? 0) + 1;
   }

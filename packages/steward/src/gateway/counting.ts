@@ -34,8 +34,8 @@ export class Counting {
     this.active--;
     this.bytesSent += exchange.bodyBytesSent;
     this.bytesReceived += exchange.bodyBytesReceived;
-    if (status === 0 || (!exchange.completed && status !== 101)) this.aborted++;
-    countStatus(this.#answers, status || 499);
+    if (!exchange.completed) this.aborted++;
+    countStatus(this.#answers, status);
     if (site !== undefined)
       this.#counterOf(site, exchange.route).note(status, exchange.bodyBytesSent, performance.now() - exchange.startedAtMs);
   }

@@ -1,5 +1,5 @@
 /** What a route adds to its answers: headers, Expires and Cache-Control, an encoding. */
-import { chooseEncoding, type Encoding, isCompressible, varyByEncoding } from './compress.ts';
+import { chooseEncoding, compressesFor, type Encoding, isCompressible, varyByEncoding } from './compress.ts';
 import { takesHeaders } from './error-page.ts';
 import { expiresHeaders } from './expires.ts';
 import { headerValue } from './headers.ts';
@@ -18,9 +18,28 @@ function dropHeaders(headers: string[], names: readonly string[]): void {
   for (let at = headers.length - 2; at >= 0; at -= 2) if (names.includes((headers[at] ?? '').toLowerCase())) headers.splice(at, 2);
 }
 
+/**
+ * Takes the charset off the type of a file or a text while headers are worked out from it: a map of `$sent_http_content_type`
+ * goes by the bare type, as in nginx, which adds the charset last. Gives back what to put it back with.
+ */
+function hideCharset({ action, expires, addHeaders }: CompiledRoute, headers: string[]): () => void {
+  const isAsked = expires?.kind === 'text' || addHeaders.some(({ value }) => constantOf(value) === undefined);
+  const at = action.kind === 'proxy' || !isAsked ? -1 : headers.findIndex((name, index) => index % 2 === 0 && isTypeName(name));
+  const type = headers[at + 1] ?? '';
+  const end = type.indexOf('; charset=');
+  if (at < 0 || end < 0) return () => {};
+  headers[at + 1] = type.slice(0, end);
+  return () => {
+    headers[headers.findIndex((name, index) => index % 2 === 0 && isTypeName(name)) + 1] = type;
+  };
+}
+
+const isTypeName = (name: string): boolean => name.toLowerCase() === 'content-type';
+
 /** Adds to `headers` (flat, in place) what `route` says. Gives back the encoding its body shall have. */
 export function decorate(source: VariableSource, route: CompiledRoute, status: number, headers: string[]): Encoding | undefined {
   const good = takesHeaders(status);
+  const showCharset = hideCharset(route, headers);
   if (route.expires !== undefined && good) {
     const found = expiresHeaders(route.expires, source, Date.now(), dateOf(headers, 'last-modified'));
     if (found !== undefined) {
@@ -33,8 +52,20 @@ export function decorate(source: VariableSource, route: CompiledRoute, status: n
     const text = constantOf(value) ?? headerValue(expand(value, source));
     if (text !== '') headers.push(name, text);
   }
-  if (route.compress === undefined || !isCompressible(route.compress, status, headers)) return undefined;
-  const encoding = chooseEncoding(route.compress, source.header('accept-encoding'), status, headers);
+  showCharset();
+  if (!isCompressible(route.compress, status, headers)) return undefined;
+  const encoding = encodingFor(source, route, status, headers);
   if (encoding === undefined) varyByEncoding(headers);
   return encoding;
 }
+
+/** The encoding that an answer of `route` gets; undefined sends it as it is. */
+export const encodingFor = (
+  source: VariableSource,
+  { compress }: CompiledRoute,
+  status: number,
+  headers: readonly string[],
+): Encoding | undefined =>
+  compress !== undefined && compressesFor(compress, source, headers)
+    ? chooseEncoding(compress, source.header('accept-encoding'), status, headers)
+    : undefined;

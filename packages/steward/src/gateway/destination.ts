@@ -12,7 +12,7 @@ import { compileTemplate, expand, type Template } from './variables.ts';
 /** Where `action` sends this request; undefined when its variables give no address. */
 export function destinationOf(exchange: Exchange, action: CompiledProxy, upstreams: Upstreams): Destination | undefined {
   const { target, canary } = action.entry;
-  if (target.kind === 'text') return workedOut(expand(action.target, exchange), action.entry.scheme, upstreams);
+  if (target.kind === 'text') return destinationFrom(expand(action.target, exchange), action.entry.scheme, upstreams);
   if (canary === undefined) return upstreams.destination(target);
   const said = readCookie(exchange.header('cookie'), canary.cookie);
   const side = canarySide(canary, said, Math.random());
@@ -30,6 +30,19 @@ const plainServer: Omit<ServerSpec, 'address'> = {
   drain: false,
 };
 
+/** `scheme://`, then an address (a unix socket ends at a colon), then what is asked for there. */
+const urlForm = /^(https?):\/\/(unix:[^:]*|[^/?]*):?(?=[/?]|$)([\s\S]*)$/i;
+
+/** Where a text worked out for a request leads: it may be a whole URL. */
+function destinationFrom(text: string, scheme: 'http' | 'https', upstreams: Upstreams): Destination | undefined {
+  const url = urlForm.exec(text);
+  if (url === null) return workedOut(text, scheme, upstreams);
+  const [, said = scheme, address = '', path = ''] = url;
+  const own = said.toLowerCase() === 'https' ? 'https' : 'http';
+  const found = workedOut(address, own, upstreams);
+  return found === undefined ? undefined : { ...found, scheme: own, path };
+}
+
 /** The upstream of that name, or one made for an address: `host:port`, `host` or `unix:/path`. */
 function workedOut(text: string, scheme: 'http' | 'https', upstreams: Upstreams): Destination | undefined {
   const declared =
@@ -38,7 +51,9 @@ function workedOut(text: string, scheme: 'http' | 'https', upstreams: Upstreams)
   if (declared !== undefined) return declared;
   const address = parseAddress(text) ?? parseAddress(`${text}:${scheme === 'https' ? 443 : 80}`);
   if (address === undefined) return undefined;
-  return upstreams.made(text, { ...plainBalance, service: false, servers: [{ ...plainServer, address }] });
+  const usual = scheme === 'https' ? /:443$/ : /:80$/;
+  const proxyHost = address.kind === 'unix' ? 'localhost' : text.replace(usual, '');
+  return upstreams.made(text, proxyHost, { ...plainBalance, service: false, servers: [{ ...plainServer, address }] });
 }
 
 const hashKeys = new WeakMap<UpstreamEntry, Template>();

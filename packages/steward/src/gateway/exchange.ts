@@ -26,6 +26,9 @@ const noPath: RequestPath = { raw: '/', bytes: '/', text: '/' };
 
 const conditional = new Set(['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since', 'if-range', 'range']);
 
+/** nginx's ngx_http_special_response_handler. */
+const endsConnection = new Set([400, 413, 414, 495, 496, 497, 500, 501]);
+
 const taleField = {
   upstream_addr: 'addresses',
   upstream_status: 'statuses',
@@ -73,6 +76,8 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   args = '';
   /** The path is no longer the one sent. */
   rewritten = false;
+  /** A rewrite stays in its route with a path of its own: the route's prefix is no part of it. */
+  prefixGone = false;
   site: CompiledSite | undefined;
   route: CompiledRoute | undefined;
   /** Searches for a route after the first. */
@@ -96,7 +101,7 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   /** Sent instead of the status of whatever answers. */
   statusInstead: number | undefined;
   vars: RequestVariables | undefined;
-  /** Of the answer. 0 until it begins. */
+  /** Of the answer. 0 until it begins, 499 when it never did. */
   status = 0;
   /** Of the body. */
   bodyBytesSent = 0;
@@ -130,7 +135,6 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   #awaitsContinue: boolean;
   #asGet: boolean;
   #bodyRefused = false;
-  #plain = false;
   #extra: readonly string[] = [];
   #filter: AnswerFilter | undefined;
 
@@ -146,7 +150,7 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
     this.requestUri = request.url;
     this.remoteAddress = carrier.peer.address;
     this.remotePort = carrier.peer.port;
-    this.scheme = carrier.port.tls ? 'https' : 'http';
+    this.scheme = carrier.peer.tls === undefined ? 'http' : 'https';
     this.bodyComplete = request.bodyLength === 0;
     this.#awaitsContinue = request.expectsContinue;
   }
@@ -161,12 +165,7 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   }
 
   get upgrade(): string | undefined {
-    return this.#plain ? undefined : this.request.upgrade;
-  }
-
-  /** The protocol asked for is not one to change to: the request is an ordinary one. */
-  refuseUpgrade(): void {
-    this.#plain = true;
+    return this.request.upgrade;
   }
 
   /** An error page is asked for with GET, whatever the request was. */
@@ -178,7 +177,13 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   beginErrorPage(status: number, headers: readonly string[]): void {
     this.errorPaged = true;
     this.#extra = headers;
+    this.#noteFailure(status);
     if (status === 413 || status === 408 || status === 400) this.#bodyRefused = true;
+  }
+
+  /** After some errors nobody knows what the connection holds next: it ends with the answer, as in nginx. */
+  #noteFailure(status: number): void {
+    if (endsConnection.has(status)) this.carrier.endAfter?.();
   }
 
   /** Headers (flat) that the answer gets in place of its own. */
@@ -438,6 +443,7 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   /** One of the gateway's own pages. */
   respondPage(status: number, headers: string[] = []): void {
     if (this.closed || this.#keeper.onError(this, status, headers)) return;
+    this.#noteFailure(status);
     this.#extra = [];
     const page = pageFor(status, this.header('accept'));
     headers.push('Content-Type', page.contentType);
@@ -457,6 +463,8 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
     this.onAbandon = undefined;
     this.onDrain = undefined;
     if (!this.completed) abandon?.();
+    // As nginx writes down a client that left before it had an answer.
+    if (this.status === 0) this.status = 499;
     this.#filter?.destroy();
     this.onEnd?.();
     this.#keeper.onClose(this);

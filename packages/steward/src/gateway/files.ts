@@ -13,7 +13,7 @@ import path from 'node:path';
 import type { FilesAction } from '../config/site-model.ts';
 import type { Reply } from './carrier.ts';
 import { preferredCoding } from './compress.ts';
-import { answerFor, type ByteRange, type FileAnswer } from './conditional.ts';
+import { answerFor, type ByteRange, type FileAnswer, type ModifiedRule } from './conditional.ts';
 import { mediaType, type TypeRules } from './media-types.ts';
 import {
   type Coding,
@@ -37,7 +37,10 @@ export type FileExchange = VariableSource &
   Pick<
     Reply,
     'method' | 'header' | 'begin' | 'begun' | 'respond' | 'respondPage' | 'write' | 'end' | 'breakOff' | 'onDrain' | 'onAbandon' | 'closed'
-  >;
+  > & {
+    /** What an error page is sent with. */
+    readonly statusInstead?: number | undefined;
+  };
 
 /** A folder with files, or a file, and how a path leads there. */
 export interface FilesPlace {
@@ -55,15 +58,18 @@ export interface CompiledFiles extends TypeRules {
   readonly index: readonly Template[];
   readonly fallback: string | undefined;
   readonly precompressed: readonly Coding[];
+  readonly modifiedRule: ModifiedRule | undefined;
 }
 
 /** What serving may ask of the rest of the gateway. */
 export interface FileParts {
   /**
    * The path of an index file that is there: true when another route answers it (nginx's internal redirect: `index.php` may be
-   * another location's), and has been handed the exchange.
+   * another location's), and has been handed the exchange. Else the path is the request's from here on.
    */
   readonly reroute?: (path: string) => boolean;
+  /** Whether an answer with these headers will be compressed on its way: then it has no ranges. */
+  readonly encodes?: (headers: readonly string[]) => boolean;
 }
 
 const withoutSlash = (folder: string): string => (folder.length > 1 && folder.endsWith('/') ? folder.slice(0, -1) : folder);
@@ -84,7 +90,7 @@ export function compilePlace({ folder, mapping }: Pick<FilesAction, 'folder' | '
 
 /** A files action ready for requests. */
 export function compileFiles(action: FilesAction, scope: Scope = plainScope): CompiledFiles {
-  const { index, fallback, precompressed, defaultType } = action;
+  const { index, fallback, precompressed, defaultType, builtInTypes, charset, ifModifiedSince } = action;
   const types = Object.fromEntries(Object.entries(action.types).map(([extension, type]) => [extension.toLowerCase(), type]));
   return {
     kind: 'files',
@@ -94,6 +100,9 @@ export function compileFiles(action: FilesAction, scope: Scope = plainScope): Co
     precompressed,
     types,
     defaultType,
+    ...(builtInTypes !== undefined && { builtInTypes }),
+    ...(charset !== undefined && { charset }),
+    modifiedRule: ifModifiedSince,
   };
 }
 
@@ -123,7 +132,7 @@ interface Location {
   readonly file: string;
 }
 
-const below = (folder: string, relative: string): string => (folder === '/' ? relative : folder + relative);
+const below = (folder: string, relative: string): string => (folder === '/' && relative !== '' ? relative : folder + relative);
 
 /** Where `text` (a decoded path) leads by `place`; undefined for a path that no file is served for. */
 function locate(place: FilesPlace, source: VariableSource, prefix: string, text: string): Location | undefined {
@@ -149,7 +158,9 @@ function withoutPrefix(text: string, prefix: string): string | undefined {
   if (!text.startsWith(prefix)) return climbs.test(text) ? undefined : text;
   const rest = text.slice(prefix.length);
   if (prefix !== '' && !prefix.endsWith('/') && rest !== '' && !rest.startsWith('/')) return undefined;
-  return climbs.test(rest) ? undefined : `/${rest.replace(/^\/+/, '')}`;
+  if (climbs.test(rest)) return undefined;
+  // The prefix itself is the folder, or a file: `location /one { alias /srv/one.txt; }`.
+  return rest === '' && !prefix.endsWith('/') ? '' : `/${rest.replace(/^\/+/, '')}`;
 }
 
 /** $document_root: the folder of a place for this request. */
@@ -163,20 +174,20 @@ export const requestFilenameOf = (place: FilesPlace, source: VariableSource, pre
   locate(place, source, prefix, source.path.text)?.file ?? '';
 
 /**
- * What a path of `try` leads to, for a decoded path that begins with a slash: `file` or `folder` (which it is looked at as when it ends with a
- * slash), else why there is none. The file is sent by `serveFile` once the path is the request's.
+ * What a path of `try` leads to, for a decoded path that begins with a slash: the `file` or, `asFolder`, the `folder` that it is
+ * looked at as, else why there is none. It is sent by `serveFile` once the path is the request's.
  */
 export function lookFor(
   place: FilesPlace,
   source: VariableSource,
   prefix: string,
   text: string,
+  asFolder: boolean,
 ): 'file' | 'folder' | 'missing' | 'forbidden' | 'busy' {
   const location = locate(place, source, prefix, text);
   if (location === undefined) return 'missing';
-  const isFolder = text.endsWith('/');
-  const kind = lookAt(isFolder ? withoutSlash(location.file) : location.file, location.folder, performance.now());
-  return kind === 'file' && isFolder ? 'missing' : kind === 'folder' && !isFolder ? 'missing' : kind;
+  const kind = lookAt(asFolder ? withoutSlash(location.file) : location.file, location.folder, performance.now());
+  return (kind === 'file' && asFolder) || (kind === 'folder' && !asFolder) ? 'missing' : kind;
 }
 
 /** Answers `exchange` with a file of `action`, or the page that says why not. Never throws. */
@@ -204,7 +215,7 @@ function answer(exchange: FileExchange, action: CompiledFiles, prefix: string, p
     : findFile(location.file, location.folder, now);
   if ((found === 'missing' || found === 'no-index') && action.fallback !== undefined)
     found = findFile(below(location.folder ?? '', action.fallback), location.folder, now);
-  if (typeof found !== 'string') return send(exchange, action, found, location.folder, now);
+  if (typeof found !== 'string') return send(exchange, action, found, location.folder, now, parts);
   if (found === 'folder') redirectToFolder(exchange);
   else if (found === 'forbidden' || found === 'no-index') exchange.respondPage(403);
   else if (found === 'busy') exchange.respondPage(503, ['Retry-After', '1']);
@@ -239,7 +250,14 @@ function findIndex(exchange: FileExchange, action: CompiledFiles, { folder, file
 }
 
 /** Sends a file, or what its conditions ask for instead; takes over its descriptor. */
-function send(exchange: FileExchange, action: CompiledFiles, plain: FoundFile, folder: string | undefined, now: number): void {
+function send(
+  exchange: FileExchange,
+  action: CompiledFiles,
+  plain: FoundFile,
+  folder: string | undefined,
+  now: number,
+  parts: FileParts,
+): void {
   let file = plain;
   let passedOn = false;
   try {
@@ -252,7 +270,7 @@ function send(exchange: FileExchange, action: CompiledFiles, plain: FoundFile, f
         ({ file, coding } = compressed);
       }
     }
-    passedOn = sendFound(exchange, action, file, plain.path, coding);
+    passedOn = sendFound(exchange, action, file, plain.path, coding, parts);
   } finally {
     if (!passedOn) release(file);
   }
@@ -276,16 +294,30 @@ function findPreferred(
 }
 
 /** True when the file's descriptor has been taken over. */
-function sendFound(exchange: FileExchange, action: CompiledFiles, file: FoundFile, name: string, coding: Coding | undefined): boolean {
+function sendFound(
+  exchange: FileExchange,
+  action: CompiledFiles,
+  file: FoundFile,
+  name: string,
+  coding: Coding | undefined,
+  parts: FileParts,
+): boolean {
   const { etag, list } = fixedHeaders(file, action, coding ?? '', () => mediaType(name, action));
   const { sizeBytes, modifiedMs } = file;
-  const result = answerFor({ sizeBytes, modifiedMs, etag }, (header) => exchange.header(header));
   const vary = action.precompressed.length > 0 ? ['Vary', 'Accept-Encoding'] : [];
-  if (result.status === 200) return sendWhole(exchange, file, [...list, ...vary]);
+  const { statusInstead = 200 } = exchange;
+  // An error page is what the error is: it has neither an age nor parts.
+  if (statusInstead !== 200) return sendWhole(exchange, file, [...list.slice(0, 2), ...list.slice(6), ...vary]);
+  const hasRanges =
+    coding === undefined && (exchange.header('range') === '' || parts.encodes?.([...list, 'Content-Length', String(sizeBytes)]) !== true);
+  const result = answerFor({ sizeBytes, modifiedMs, etag }, (header) => exchange.header(header), action.modifiedRule, hasRanges);
+  if (result.status === 200) return sendWhole(exchange, file, [...list, ...(hasRanges ? acceptsRanges : []), ...vary]);
   if (result.status === 206) return sendRanges(exchange, file, result.ranges, [...list, ...vary]);
   refuse(exchange, result.status, sizeBytes, [...list.slice(2), ...vary]);
   return false;
 }
+
+const acceptsRanges = ['Accept-Ranges', 'bytes'];
 
 function refuse(exchange: FileExchange, status: Exclude<FileAnswer['status'], 200 | 206>, sizeBytes: number, headers: string[]): void {
   if (status === 304) exchange.respond(304, headers);

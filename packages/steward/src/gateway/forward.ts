@@ -118,7 +118,6 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
   #kept = false;
   /** Only new connections are used: a kept one has just proved to be closed. */
   #fresh = false;
-  #held = false;
   #lookMs = firstLookMs;
   /** Retries taken from the budget. */
   #spent = 0;
@@ -160,7 +159,8 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     this.#answerBytes = 0;
     this.#fault = undefined;
     this.#tries++;
-    const { scheme, verify } = this.#action.entry;
+    const { verify } = this.#action.entry;
+    const scheme = this.#destination.scheme ?? this.#action.entry.scheme;
     const verified = verify === undefined ? undefined : { ca: this.#parts.upstreams.file(verify.ca), name: this.#verifyName() };
     const link = this.#parts.upstreams.link(server, entry, { scheme, verify: verified });
     this.#link = link;
@@ -199,7 +199,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     const exchange = this.#exchange;
     const { host } = this.#action;
     if (this.#lines === '') {
-      this.#path = upstreamTarget(this.#action, exchange, this.#prefix);
+      this.#path = upstreamTarget(this.#action, exchange, this.#prefix, this.#destination.path);
       this.#lines = upstreamLines(this.#action, exchange);
     }
     let head = `${method} ${this.#path} HTTP/1.1\r\nHost: ${host === undefined ? (this.#link?.authority ?? '') : expand(host, exchange)}\r\n${this.#lines}`;
@@ -427,7 +427,6 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
   #hold(): void {
     const { upstreams } = this.#parts;
     const { name } = this.#destination;
-    this.#held = true;
     this.#tried = undefined;
     this.#tries = 0;
     this.notBeforeMs = performance.now() + this.#lookMs;
@@ -448,13 +447,13 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     this.#giveUp();
   }
 
-  /** A service that is not up gives 503: it will be. A server that nobody here looks after gives 502 or 504. */
+  /** A service that is not up gives 503: it will be. One that may have taken the request, and a server outside, give 502 or 504. */
   #giveUp(): void {
     const exchange = this.#exchange;
     const fault = this.#lastFault;
     const { service } = this.#destination.entry;
     if (fault === 'timeout' || fault === 'connect-timeout') return exchange.respondPage(504);
-    if (fault !== undefined && !(service && this.#held)) return exchange.respondPage(502);
+    if (fault !== undefined && !(service && this.#action.entry.holdMs > 0 && fault === 'unreachable')) return exchange.respondPage(502);
     const status = failedStatus(service ? 'no-instance' : 'no-server');
     exchange.respondPage(status, status === 503 ? ['Retry-After', '1'] : []);
   }

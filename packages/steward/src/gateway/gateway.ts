@@ -44,6 +44,8 @@ export interface Gateway {
    * table cannot be written.
    */
   setTable(table: RouteTable): Promise<Problem[]>;
+  /** Resolves when so many workers are connected and serve by the current table, or when `timeoutMs` has passed. */
+  serving(workers: number, timeoutMs: number): Promise<void>;
   /** What the connected workers cannot do just now (a taken port, a refused certificate), each problem once. */
   problems(): Problem[];
   /** The last counters of each connected worker, by process id. */
@@ -105,8 +107,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   });
   await listenOn(server, controlPath(dir), owner);
 
-  /** Resolves when all connected workers have applied `version`. */
-  const applied = (version: number): Promise<boolean> =>
+  /** Resolves with true when all connected workers have applied `version` and are `least` at least, else with false in the end. */
+  const applied = (version: number, least = 0, timeoutMs = applyTimeoutMs): Promise<boolean> =>
     new Promise((resolve) => {
       const finish = (all: boolean): void => {
         waiting.delete(look);
@@ -114,9 +116,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         resolve(all);
       };
       const look = (): void => {
-        if ([...workers].every((worker) => worker.applied >= version)) finish(true);
+        if (workers.size >= least && [...workers].every((worker) => worker.applied >= version)) finish(true);
       };
-      const timer = setTimeout(() => finish(false), applyTimeoutMs);
+      const timer = setTimeout(() => finish(false), timeoutMs);
       waiting.add(look);
       look();
     });
@@ -130,6 +132,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       const late = inTime ? [] : [...workers].filter((worker) => worker.applied < version);
       return unique([...[...workers].flatMap(({ problems }) => problems), ...late.map(({ pid }) => lateProblem(pid))]);
     },
+    serving: async (least, timeoutMs) => void (await applied(current?.version ?? 1, least, timeoutMs)),
     problems: () => unique([...workers].flatMap(({ problems }) => problems)),
     counters: () => new Map([...workers].flatMap(({ pid, counters }) => (counters === undefined ? [] : [[pid, counters] as const]))),
     stop: async () => {

@@ -15,12 +15,11 @@ import {
 test('headers of a connection never pass, however they are written', () => {
   for (const name of ['keep-alive', 'proxy-connection', 'proxy-authorization', 'te', 'trailer', 'upgrade', 'expect', 'http2-settings'])
     assert.equal(kindOf(name), 'hop', name);
-  for (const name of ['content_length', 'transfer_encoding', 'proxy_authorization', 'http2_settings', 'keep_alive'])
-    assert.equal(kindOf(name), 'hop', name);
-  for (const name of ['x-real-ip', 'x_real_ip', 'forwarded', 'x-forwarded-host', 'x_forwarded_for', 'x-forwarded_proto'])
-    assert.equal(kindOf(name), 'forwarded', name);
-  for (const name of ['x-realip', 'content-type', 'x-forward', 'content_type', 'cookie', 'x_custom'])
-    assert.equal(kindOf(name), 'pass', name);
+  // A program that reads `_` as `-` must not be told another length than ours.
+  for (const name of ['content_length', 'transfer_encoding', 'x_real_ip', 'x-forwarded_proto', 'x_custom'])
+    assert.equal(kindOf(name), 'underscored', name);
+  for (const name of ['x-real-ip', 'forwarded', 'x-forwarded-host']) assert.equal(kindOf(name), 'forwarded', name);
+  for (const name of ['x-realip', 'content-type', 'x-forward', 'cookie']) assert.equal(kindOf(name), 'pass', name);
 });
 
 test('names are tokens, kept as written', () => {

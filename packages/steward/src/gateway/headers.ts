@@ -1,7 +1,19 @@
 /** Header fields as received: their order, the way they are written, and what each is to a proxy. */
 
 /** What a header is to a proxy. Hop headers belong to one connection and never pass (RFC 9110, 7.6.1). */
-export type HeaderKind = 'pass' | 'hop' | 'connection' | 'coding' | 'host' | 'length' | 'forwarded' | 'x-forwarded-for';
+export type HeaderKind =
+  | 'pass'
+  | 'hop'
+  | 'connection'
+  | 'coding'
+  | 'host'
+  | 'length'
+  | 'forwarded'
+  | 'x-forwarded-for'
+  /** Holds a `_`: requests lose it, answers keep it (nginx's underscores_in_headers off). */
+  | 'underscored'
+  /** What an upstream tells the gateway (nginx's X-Accel- headers): never for the client. */
+  | 'accel';
 
 export interface HeaderName {
   /** As written. */
@@ -31,16 +43,15 @@ const fixedKinds = new Map<string, HeaderKind>([
   ['forwarded', 'forwarded'],
   ['x-real-ip', 'forwarded'],
   ['x-forwarded-for', 'x-forwarded-for'],
+  ...['expires', 'redirect', 'limit-rate', 'buffering', 'charset'].map((name) => [`x-accel-${name}`, 'accel'] as const),
 ]);
 
-/** `x_real_ip` counts as `x-real-ip`: WSGI and CGI programs cannot tell the two apart. So `content_length` never passes. */
+/** WSGI and CGI programs cannot tell `x_real_ip` from `x-real-ip`: one of the two must not pass. */
 export function kindOf(lower: string): HeaderKind {
   const fixed = fixedKinds.get(lower);
   if (fixed !== undefined) return fixed;
-  const dashed = lower.replaceAll('_', '-');
-  if (dashed.startsWith('x-forwarded-')) return 'forwarded';
-  const meant = dashed === lower ? undefined : fixedKinds.get(dashed);
-  return meant === undefined ? 'pass' : meant === 'forwarded' ? 'forwarded' : 'hop';
+  if (lower.includes('_')) return 'underscored';
+  return lower.startsWith('x-forwarded-') ? 'forwarded' : 'pass';
 }
 
 /** Fields that say how a message is to be read, by whom, or who sent it: too late for that in a trailer (RFC 9110, 6.5.1). */

@@ -33,7 +33,7 @@ const echo: http.RequestListener = (req, res) => {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Answers on a unix socket until it is stopped, as a program that is restarted. */
+/** Answers on a unix socket until it is stopped, with what it has under way, as a program that is killed. */
 async function startAt(file: string, handler: http.RequestListener = echo): Promise<{ stop: () => Promise<void> }> {
   rmSync(file, { force: true });
   const server = http.createServer(handler);
@@ -41,7 +41,7 @@ async function startAt(file: string, handler: http.RequestListener = echo): Prom
   return {
     stop: async () => {
       const closed = new Promise((resolve) => server.close(resolve));
-      server.closeIdleConnections();
+      server.closeAllConnections();
       await closed;
     },
   };
@@ -198,7 +198,7 @@ test('ten thousand wait at once, all are answered when a server comes, and one m
   await until('all to wait', () => counts(running)?.active === 10_000);
   const before = Number(counts(running)?.upstreams['service:web']?.[`unix:${file}`]?.requests);
   const refused = await ask(port, '/one-more');
-  assert.equal(refused.status, 502);
+  assert.deepEqual([refused.status, refused.headers['retry-after']], [503, '1']);
   await pause(1_100);
   const after = Number(counts(running)?.upstreams['service:web']?.[`unix:${file}`]?.requests);
   assert.ok(after - before < 200, `${after - before} attempts in a second for all who wait`);

@@ -8,7 +8,7 @@
  */
 import net, { type Socket } from 'node:net';
 import type { Problem } from '../config/problem.ts';
-import { type Open, speak, takeProxyHeader } from './accept.ts';
+import { lookForTls, type Open, speak, takeProxyHeader } from './accept.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { GatewayErrorCode } from './errors.ts';
 import type { Receiver } from './http1/client-connection.ts';
@@ -142,8 +142,12 @@ function createPort(entry: ListenerEntry, limits: Limits, { receiver, deadlines 
     : undefined;
   const go = (socket: Socket): void => {
     if (securePort === undefined) return begin(socket);
-    socket.on('error', () => socket.destroy());
-    securePort.accept(socket);
+    lookForTls(
+      socket,
+      limits.headerTimeoutMs,
+      () => securePort.accept(socket),
+      () => begin(socket),
+    );
   };
   const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: false }, (raw) => {
     if (entry.proxyProtocol === true) takeProxyHeader(raw, limits.headerTimeoutMs, () => go(raw));

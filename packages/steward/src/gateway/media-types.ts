@@ -1,20 +1,20 @@
 /** Media types of files by their names. */
 import path from 'node:path';
-import { contentType } from 'mime-types';
+import { contentType, lookup } from 'mime-types';
+import type { MediaTypes } from '../config/model.ts';
 
-export interface TypeRules {
-  /** By extension, lowercase and without dot; sent as they are written. */
-  readonly types: Readonly<Record<string, string>>;
-  /** For extensions nobody knows, and files without one. */
-  readonly defaultType: string;
-}
+/** By extension, lowercase and without dot. */
+export type TypeRules = MediaTypes;
 
-/** The Content-Type of a file of this name. Texts of built-in types say that they are UTF-8; those of `types` say what `types` says. */
-export function mediaType(name: string, { types, defaultType }: TypeRules): string {
+/** The Content-Type of a file of this name. Texts of built-in types name their charset; those of `types` say what `types` says. */
+export function mediaType(name: string, { types, defaultType, builtInTypes = true, charset = 'utf-8' }: TypeRules): string {
   const extension = path.posix.extname(name).slice(1).toLowerCase();
   if (extension === '') return defaultType;
   if (Object.hasOwn(types, extension)) return types[extension] ?? defaultType;
-  return contentType(`.${extension}`) || defaultType;
+  if (!builtInTypes) return defaultType;
+  if (charset === false) return lookup(extension) || defaultType;
+  const type = contentType(`.${extension}`) || defaultType;
+  return charset === 'utf-8' ? type : type.replace(/=utf-8$/, `=${charset}`);
 }
 
 /** A media type without its parameters, lowercase: `text/html` of `text/html; charset=utf-8`. */

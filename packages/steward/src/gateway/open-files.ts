@@ -235,7 +235,7 @@ export function fixedHeaders(
   const known = file instanceof KeptFile ? file.headers : undefined;
   if (known !== undefined && known.by === by && known.coding === coding) return known;
   const etag = etagOf(file.sizeBytes, file.modifiedMs, coding);
-  const list = ['Content-Type', typeOf(), 'Last-Modified', new Date(file.modifiedMs).toUTCString(), 'ETag', etag, 'Accept-Ranges', 'bytes'];
+  const list = ['Content-Type', typeOf(), 'Last-Modified', new Date(file.modifiedMs).toUTCString(), 'ETag', etag];
   if (coding !== '') list.push('Content-Encoding', coding);
   const made = { by, coding, etag, list };
   if (file instanceof KeptFile) file.headers = made;

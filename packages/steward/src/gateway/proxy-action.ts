@@ -21,6 +21,8 @@ export interface ProxiedRequest extends VariableSource {
   /** The other end of the connection is a proxy whose word is believed. */
   readonly trusted: boolean;
   readonly rewritten: boolean;
+  /** A rewrite has stayed in the route with a path of its own, of which the route's prefix is no part. */
+  readonly prefixGone: boolean;
   /** With its `?`, or empty. */
   readonly query: string;
 }
@@ -52,11 +54,11 @@ interface LocationRewrite {
 
 interface CookieRewrite {
   readonly attribute: 'domain' | 'path';
-  readonly from: string | RegExp;
+  readonly from: Template | RegExp;
   readonly to: Template;
 }
 
-const settable: ReadonlySet<HeaderKind> = new Set(['pass', 'forwarded', 'x-forwarded-for']);
+const settable: ReadonlySet<HeaderKind> = new Set(['pass', 'forwarded', 'x-forwarded-for', 'underscored', 'accel']);
 
 /** The route with its texts compiled. Headers that belong to the connection are not for a configuration to set. */
 export function compileProxy(entry: ProxyEntry, scope: Scope): CompiledProxy {
@@ -73,8 +75,8 @@ export function compileProxy(entry: ProxyEntry, scope: Scope): CompiledProxy {
   }));
   const rewriteCookies = entry.rewriteCookies.map(({ attribute, from, to }) => ({
     attribute,
-    from: typeof from === 'string' ? from.toLowerCase() : regexOf(from),
-    to: compileTemplate(to, scope, 'url'),
+    from: typeof from === 'string' ? compileTemplate(withoutDot(attribute, from), scope) : regexOf(from),
+    to: compileTemplate(typeof from === 'string' ? withoutDot(attribute, to) : to, scope, 'url'),
   }));
   return {
     kind: 'proxy',
@@ -83,7 +85,7 @@ export function compileProxy(entry: ProxyEntry, scope: Scope): CompiledProxy {
     replaced: new Set(usable.map(({ lower }) => lower)),
     host: host ?? compileHost(entry.upstreamHost, scope),
     path: entry.path.kind === 'keep' ? [] : compileTemplate(entry.path.to, scope, 'url'),
-    target: entry.target.kind === 'text' ? compileTemplate(entry.target.text, scope) : [],
+    target: entry.target.kind === 'text' ? compileTemplate(entry.target.text, scope, 'url') : [],
     verifyName: entry.verify?.name === undefined ? undefined : compileTemplate(entry.verify.name, scope),
     rewriteLocation,
     rewriteCookies,
@@ -100,21 +102,43 @@ function regexOf(spec: { readonly pattern: string; readonly anyCase: boolean }):
   return typeof regex === 'string' ? neverFits : regex;
 }
 
-const compileHost = (upstreamHost: string, scope: Scope): Template | undefined =>
-  upstreamHost === 'upstream' ? undefined : compileTemplate(upstreamHost === 'keep' ? '$http_host' : upstreamHost, scope, 'url');
+/** A domain in front of which a dot makes no difference: the one that a cookie has there stays. */
+const withoutDot = (attribute: 'domain' | 'path', text: string): string => (attribute === 'domain' ? text.replace(/^\./, '') : text);
 
-/** Path and query for the upstream: as sent, or with the matched prefix replaced, or as the route makes it whole. */
-export function upstreamTarget(action: CompiledProxy, exchange: ProxiedRequest, prefix: string): string {
+const compileHost = (upstreamHost: string, scope: Scope): Template | undefined =>
+  upstreamHost === 'upstream'
+    ? undefined
+    : upstreamHost === 'keep'
+      ? [(source) => source.httpHost]
+      : compileTemplate(upstreamHost, scope, 'url');
+
+const absolute = (path: string): string => (path.startsWith('/') ? path : `/${path}`);
+
+/**
+ * Path and query for the upstream: as sent, or with the matched prefix replaced, or as the route makes it whole. `given` is the
+ * path of a target that came out as a URL. What a rewrite has left behind goes on as it is, and no empty query with it
+ * (https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass).
+ */
+export function upstreamTarget(action: CompiledProxy, exchange: ProxiedRequest, prefix: string, given = ''): string {
+  if (given !== '') return absolute(safeTarget(given));
   const { kind } = action.entry.path;
-  if (kind === 'whole') {
-    const whole = headerValue(expand(action.path, exchange)).replaceAll(' ', '%20');
-    return whole.startsWith('/') ? whole : `/${whole}`;
-  }
-  if (kind === 'keep' || prefix === '') return (exchange.rewritten ? encodePath(exchange.path.bytes) : exchange.path.raw) + exchange.query;
-  const rest = encodePath(exchange.path.bytes.slice(toBytes(prefix).length));
-  const joined = (constantOf(action.path) ?? headerValue(expand(action.path, exchange))) + rest;
-  return (joined.startsWith('/') ? joined : `/${joined}`) + exchange.query;
+  const { path, args } = exchange;
+  if (kind === 'whole') return absolute(safeTarget(expand(action.path, exchange)));
+  const replaces = kind === 'replace' && prefix !== '';
+  if (!replaces && !exchange.rewritten) return exchange.query === '' ? path.raw : path.raw + safeTarget(exchange.query);
+  const query = args === '' ? '' : `?${safeTarget(args)}`;
+  if (!replaces || exchange.prefixGone) return encodePath(path.bytes) + query;
+  const rest = path.bytes.slice(toBytes(prefix).length);
+  // Without escapes in what was sent there is nothing that needs one.
+  const ready = exchange.rewritten || path.raw.includes('%') ? encodePath(rest) : rest;
+  return absolute(safeTarget(expand(action.path, exchange)) + ready) + query;
 }
+
+const unsafeInTarget = /[^!-~\x80-\xff]/;
+
+/** A target made from variables, with what would end it or its line escaped: a line break decoded from a path must stay data. */
+const safeTarget = (text: string): string =>
+  unsafeInTarget.test(text) ? text.toWellFormed().replace(/[^!-~\x80-\xff]/gu, (char) => encodeURIComponent(char)) : text;
 
 /** Everything of a request's head behind its Host header: lines, each with its end. */
 export function upstreamLines(action: CompiledProxy, exchange: ProxiedRequest): string {
@@ -141,7 +165,9 @@ function passedLines({ entry, replaced }: CompiledProxy, exchange: ProxiedReques
     const { kind, lower } = name;
     if (kind === 'pass') {
       if ((entry.requestId && lower === 'x-request-id') || (entry.traceparent && lower === 'traceparent')) continue;
-    } else if (kind === 'length' || !settable.has(kind) || adds) continue;
+    } else if (kind === 'forwarded' || kind === 'x-forwarded-for') {
+      if (adds) continue;
+    } else if (kind !== 'accel') continue;
     if (named?.has(lower) || (replaced.size > 0 && replaced.has(lower))) continue;
     lines += `${name.text}: ${values[at]}\r\n`;
   }
@@ -189,7 +215,7 @@ export function clientHeaders(action: CompiledProxy, received: Headers, source: 
     const name = names[at];
     if (name === undefined) continue;
     const { kind, lower } = name;
-    if (kind === 'hop' || kind === 'connection' || kind === 'coding' || named?.has(lower)) continue;
+    if (kind === 'hop' || kind === 'connection' || kind === 'coding' || kind === 'accel' || named?.has(lower)) continue;
     const value = values[at] ?? '';
     if (action.passesAnswers) headers.push(name.text, value);
     else if (!action.hidden.has(lower)) headers.push(name.text, rewritten(action, lower, value, source));
@@ -198,21 +224,21 @@ export function clientHeaders(action: CompiledProxy, received: Headers, source: 
 }
 
 function rewritten(action: CompiledProxy, lower: string, value: string, source: VariableSource): string {
-  if (lower === 'location') return rewriteLocation(action, value, source);
+  if (lower === 'location') return rewriteLocation(action, value, source, true);
   if (lower === 'refresh') {
     const url = /^([^=]*url=)(.*)$/i.exec(value);
-    return url === null ? value : `${url[1]}${rewriteLocation(action, url[2] ?? '', source)}`;
+    return url === null ? value : `${url[1]}${rewriteLocation(action, url[2] ?? '', source, false)}`;
   }
   return lower === 'set-cookie' && action.rewriteCookies.length > 0 ? rewriteCookie(action, value, source) : value;
 }
 
 const ownOrigin = compileTemplate('$scheme://$http_host');
 
-/** A Location changed by the first rule that fits. A path becomes a whole address, as nginx and Apache make it. */
-function rewriteLocation({ rewriteLocation: rules }: CompiledProxy, location: string, source: VariableSource): string {
+/** A Location changed by the first rule that fits. `whole` makes a path a whole address, as nginx and Apache do. */
+function rewriteLocation({ rewriteLocation: rules }: CompiledProxy, location: string, source: VariableSource, whole: boolean): string {
   for (const { from, to } of rules) {
     const placed = replaced(location, from, to, source);
-    if (placed !== undefined) return headerValue(/^\/(?!\/)/.test(placed) ? expand(ownOrigin, source) + placed : placed);
+    if (placed !== undefined) return headerValue(whole && /^\/(?!\/)/.test(placed) ? expand(ownOrigin, source) + placed : placed);
   }
   return location;
 }
@@ -236,34 +262,36 @@ function withGroups(to: Template, found: RegExpExecArray, source: VariableSource
   return text;
 }
 
+/** The cookie with its domain and path changed by the first rule that fits each; then all its parts stand in one form. */
 function rewriteCookie({ rewriteCookies: rules }: CompiledProxy, cookie: string, source: VariableSource): string {
-  return cookie
-    .split(';')
-    .map((part) => {
-      const [, lead = '', name = '', value = ''] = /^(\s*)(domain|path)\s*=\s*(.*?)\s*$/i.exec(part) ?? [];
-      if (name === '') return part;
-      for (const { attribute, from, to } of rules) {
-        if (attribute !== name.toLowerCase()) continue;
-        const placed = cookieValue(attribute, value, from, to, source);
-        if (placed !== undefined) return `${lead}${name}=${headerValue(placed).replaceAll(';', '')}`;
-      }
-      return part;
-    })
-    .join(';');
+  let changed = false;
+  const parts = cookie.split(';').map((part, at) => {
+    const [, name = '', value = ''] = /^ *(domain|path) *= *(.*?) *$/i.exec(at === 0 ? '' : part) ?? [];
+    const placed = name === '' ? undefined : placedAttribute(rules, name, value, source);
+    if (placed === undefined) return part;
+    changed = true;
+    return `${name}=${headerValue(placed).replaceAll(';', '')}`;
+  });
+  if (!changed) return cookie;
+  return parts
+    .map((part) => part.replaceAll(/^ +| +$/g, ''))
+    .filter((part) => part !== '')
+    .join('; ');
 }
 
-/** A domain is the same in any letter case and with a leading dot; a path fits by its beginning. */
-function cookieValue(
-  attribute: 'domain' | 'path',
-  value: string,
-  from: string | RegExp,
-  to: Template,
-  source: VariableSource,
-): string | undefined {
-  if (from instanceof RegExp) {
-    const found = from.exec(value);
-    return found === null ? undefined : withGroups(to, found, source);
+function placedAttribute(rules: readonly CookieRewrite[], name: string, value: string, source: VariableSource): string | undefined {
+  const lower = name.toLowerCase();
+  for (const { attribute, from, to } of rules) {
+    if (attribute !== lower) continue;
+    const placed = attribute === 'domain' ? placedDomain(value, from, to, source) : replaced(value, from, to, source);
+    if (placed !== undefined) return placed;
   }
-  if (attribute === 'path') return value.startsWith(from) ? expand(to, source) + value.slice(from.length) : undefined;
-  return value.toLowerCase().replace(/^\./, '') === from.replace(/^\./, '') ? expand(to, source) : undefined;
+  return undefined;
+}
+
+/** A domain is the same in any letter case; a dot before it stays. */
+function placedDomain(value: string, from: Template | RegExp, to: Template, source: VariableSource): string | undefined {
+  if (from instanceof RegExp) return replaced(value, from, to, source);
+  const dot = value.startsWith('.') ? '.' : '';
+  return value.slice(dot.length).toLowerCase() === expand(from, source).toLowerCase() ? dot + expand(to, source) : undefined;
 }

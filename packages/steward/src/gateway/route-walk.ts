@@ -10,6 +10,7 @@
 
 import { type AccessOutcome, accessAfterAsking, accessFor, type CompiledAccess, checkAccess, type Refusal } from './access.ts';
 import type { Counting } from './counting.ts';
+import { encodingFor } from './decorate.ts';
 import { destinationOf } from './destination.ts';
 import { errorPageFor, errorTarget } from './error-page.ts';
 import type { Exchange, ExchangeKeeper } from './exchange.ts';
@@ -19,6 +20,7 @@ import { type Headers, headerValue, locationValue } from './headers.ts';
 import type { Limits } from './limits.ts';
 import { maintenanceAnswer } from './maintenance.ts';
 import { type CompiledRoute, type CompiledSite, type CompiledTries, matchRoute } from './match.ts';
+import { mediaType } from './media-types.ts';
 import type { PasswordCheck } from './password-check.ts';
 import { statusPage } from './status-page.ts';
 import { expandAnswer, mostSearches, pathFromText, type ReadyAnswer, runSteps } from './steps.ts';
@@ -156,11 +158,16 @@ export class RouteWalk implements ForwardParts {
     const asking = createSubrequest(exchange, this.#parts.keeper, (answer) => {
       exchange.onAbandon = undefined;
       if (exchange.closed) return;
-      exchange.upstreamHeaders = answer.upstreamHeaders;
       const challenges = valuesOf(answer.headers, 'www-authenticate');
-      this.#guarded(exchange, () =>
-        this.#decide(exchange, route, access, accessAfterAsking(access, exchange, before, answer.status, challenges)),
-      );
+      this.#guarded(exchange, () => {
+        const { tale } = exchange;
+        // $upstream_ variables that are set now mean whoever decided; later ones whoever answers.
+        exchange.tale = answer.tale;
+        exchange.upstreamHeaders = answer.upstreamHeaders;
+        const outcome = accessAfterAsking(access, exchange, before, answer.status, challenges);
+        exchange.tale = tale;
+        this.#decide(exchange, route, access, outcome);
+      });
     });
     exchange.onAbandon = () => asking.breakOff();
     this.#goTo(asking, uri, site);
@@ -190,11 +197,13 @@ export class RouteWalk implements ForwardParts {
     this.#goToNamed(exchange, last.name);
   }
 
-  /** Whether one of the files is there; then it is the request's path. */
-  #find(exchange: Exchange, route: CompiledRoute, { place, paths }: CompiledTries): boolean {
-    for (const path of paths) {
-      const text = expand(path, exchange);
-      const found = lookFor(place, exchange, route.prefix, text.startsWith('/') ? text : `/${text}`);
+  /** Whether one of the files is there; then it is the request's path. A folder's has the slash that the request has. */
+  #find(exchange: Exchange, route: CompiledRoute, { spec, place, paths }: CompiledTries): boolean {
+    for (const [index, path] of paths.entries()) {
+      const written = expand(path, exchange);
+      const asFolder = spec.paths[index]?.endsWith('/') === true;
+      const text = asFolder && written !== '/' ? written.slice(0, -1) : written;
+      const found = lookFor(place, exchange, route.prefix, text.startsWith('/') ? text : `/${text}`, asFolder);
       if (found !== 'file' && found !== 'folder') continue;
       if (text !== exchange.path.text) {
         exchange.path = pathFromText(text, exchange.path);
@@ -212,7 +221,10 @@ export class RouteWalk implements ForwardParts {
       if (destination === undefined) return exchange.respondPage(502);
       forward(exchange, action, destination, route.prefix, route.maxBodyBytes, this);
     } else if (action.kind === 'files') {
-      serveFile(exchange, action, route.prefix, { reroute: (path) => this.#reroute(exchange, route, path) });
+      serveFile(exchange, action, route.prefix, {
+        reroute: (path) => this.#reroute(exchange, route, path),
+        encodes: (headers) => encodingFor(exchange, route, 200, headers) !== undefined,
+      });
     } else if (action.kind === 'answer')
       this.#answer(exchange, expandAnswer(action.answer, exchange), action.contentType && expand(action.contentType, exchange));
     else statusPage(exchange, action.form, this.#parts.counters(), this.upstreams.counts());
@@ -221,10 +233,15 @@ export class RouteWalk implements ForwardParts {
   /** An index file is another request within: `index.php` may be another route's. */
   #reroute(exchange: Exchange, from: CompiledRoute, path: string): boolean {
     const { site } = exchange;
-    const to = site === undefined ? undefined : matchRoute(site, path, exchange);
-    if (site === undefined || to === undefined || to === from || to.action.kind === 'files') return false;
-    this.sendWithin(exchange, path + (exchange.args === '' ? '' : `?${exchange.args}`));
-    return true;
+    if (site === undefined) return false;
+    const goesOnHere = site.steps.length === 0 && from.steps.length === 0 && matchRoute(site, path, exchange) === from;
+    if (!goesOnHere) {
+      this.sendWithin(exchange, path + (exchange.args === '' ? '' : `?${exchange.args}`));
+      return true;
+    }
+    exchange.path = pathFromText(path, exchange.path);
+    exchange.rewritten = true;
+    return false;
   }
 
   #answer(exchange: Exchange, { status, to, body }: ReadyAnswer, contentType: string | undefined): void {
@@ -232,10 +249,7 @@ export class RouteWalk implements ForwardParts {
     if (to !== undefined) return exchange.respond(status, ['Location', locationValue(to)]);
     if (body === undefined && status >= 300) return exchange.respondPage(status);
     const typed = exchange.route?.addHeaders.some(({ name }) => name.toLowerCase() === 'content-type') === true;
-    const headers =
-      typed || (body ?? '') === ''
-        ? []
-        : ['Content-Type', contentType === undefined || contentType === '' ? 'text/plain; charset=utf-8' : headerValue(contentType)];
+    const headers = typed || status === 204 ? [] : ['Content-Type', textType(exchange, contentType)];
     exchange.respond(status, headers, body ?? '');
   }
 
@@ -255,6 +269,7 @@ export class RouteWalk implements ForwardParts {
     exchange.path = pathFromText(mark < 0 ? to : to.slice(0, mark), exchange.path);
     exchange.args = mark < 0 ? '' : to.slice(mark + 1);
     exchange.rewritten = true;
+    exchange.prefixGone = false;
     exchange.tried = undefined;
     this.#begin(exchange, site);
   }
@@ -301,6 +316,14 @@ export class RouteWalk implements ForwardParts {
 
 /** Requests within requests: one that decides may itself be decided by another, but not for ever. */
 const maxDepth = 5;
+
+/** The media type of a text: `given`, or what the route says for the path. */
+function textType({ route, site, path }: Exchange, given: string | undefined): string {
+  if (given !== undefined && given !== '') return headerValue(given);
+  const { answerTypes, charset = 'utf-8' } = (route ?? site?.rest)?.entry ?? {};
+  if (answerTypes !== undefined) return mediaType(path.text, answerTypes);
+  return charset === false ? 'text/plain' : `text/plain; charset=${charset}`;
+}
 
 const isTooLarge = (exchange: Exchange, { maxBodyBytes }: CompiledRoute): boolean =>
   maxBodyBytes > 0 && exchange.request.bodyLength > maxBodyBytes;

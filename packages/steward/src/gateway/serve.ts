@@ -20,7 +20,6 @@ import { RouteWalk } from './route-walk.ts';
 import { checkedWith } from './secure.ts';
 import { parseHost, parseTarget } from './target.ts';
 import { clientVerdict } from './tls-facts.ts';
-import { mayUpgrade } from './upgrade.ts';
 import type { Upstreams } from './upstreams.ts';
 
 export interface ServeParts {
@@ -131,29 +130,37 @@ export class Serve implements Receiver, ExchangeKeeper {
     if (target !== undefined) {
       exchange.path = target.path;
       exchange.args = target.query.slice(1);
-      if (target.authority !== undefined) exchange.requestUri = target.path.raw + target.query;
+      if (target.relative !== undefined) exchange.requestUri = target.relative;
     }
-    exchange.httpHost = target?.authority ?? request.headers.get('host') ?? '';
-    const host = parseHost(exchange.httpHost);
+    const sent = request.headers.get('host');
+    exchange.httpHost = target?.authority ?? sent ?? '';
+    const host = sent === undefined && target?.authority === undefined ? '' : parseHost(exchange.httpHost);
     if (refusedMethods.has(request.method)) return this.#refuse(exchange, listener, 405);
     if (target === undefined || host === undefined) return this.#refuse(exchange, listener, 400);
     const site = matchSite(listener, host, exchange);
     exchange.site = site;
     exchange.host = host === '' ? site.entry.serverName : host;
-    if (request.upgrade !== undefined && !mayUpgrade(request.upgrade)) exchange.refuseUpgrade();
     this.#enter(exchange);
   }
 
   /** Nothing in the request says which site it is for. */
   #refuse(exchange: Exchange, listener: CompiledListener, status: number): void {
     exchange.site = listener.fallback;
+    exchange.carrier.endAfter?.();
     exchange.respondPage(status);
+  }
+
+  /** Error pages know these faults by nginx's own numbers; the client gets 400. */
+  #refuseTls(exchange: Exchange, fault: 495 | 496 | 497): void {
+    if (!this.#walk.sendErrorPage(exchange, fault, [])) exchange.respondPage(400);
   }
 
   #enter(exchange: Exchange): void {
     const { site } = exchange;
     if (site === undefined) return;
     if (site.trust !== undefined) believe(exchange, site.trust);
+    const { port, peer } = exchange.carrier;
+    if (port.tls && peer.tls === undefined) return this.#refuseTls(exchange, 497);
     const proof =
       exchange.scheme === 'http' ? challengeAnswer(exchange.table?.table.challenges ?? noChallenges, exchange.path.text) : undefined;
     if (proof !== undefined) return exchange.respond(200, ['Content-Type', 'application/octet-stream'], proof);
@@ -162,7 +169,8 @@ export class Serve implements Receiver, ExchangeKeeper {
       const { tls } = exchange.carrier.peer;
       // The certificate was checked for the host named in the handshake, which may have other authorities.
       if (tls !== undefined && checkedWith(tls) !== clientCertificates.ca) return exchange.respondPage(421);
-      if (!this.#knows(exchange, clientCertificates.mode)) return exchange.respondPage(400);
+      const fault = certificateFault(exchange, clientCertificates.mode);
+      if (fault !== undefined) return this.#refuseTls(exchange, fault);
     }
     this.#walk.enter(exchange, site);
   }

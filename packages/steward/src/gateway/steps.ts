@@ -30,6 +30,8 @@ export interface Rewritable extends VariableSource {
   args: string;
   /** The path is no longer what the client sent: it goes upstream as `path.raw` all the same, which then is made of `path.text`. */
   rewritten: boolean;
+  /** A `break` has stayed in its route with a path of its own: what the route's prefix would be replaced in is gone. */
+  prefixGone: boolean;
   /** Searches for a route after the first: by steps, and by whoever sends a request elsewhere within. */
   searches: number;
 }
@@ -232,6 +234,7 @@ class Run<R> {
       return false;
     }
     const stays = step.flag === 'break';
+    if (stays) request.prefixGone = true;
     request.path = pathFromText(stays && !text.startsWith('/') ? `/${text}` : text, request.path);
     request.rewritten = true;
     this.changed = !stays;

@@ -3,6 +3,7 @@ import type { BodyReader, Carrier } from './carrier.ts';
 import { Exchange, type ExchangeKeeper } from './exchange.ts';
 import type { Headers } from './headers.ts';
 import type { Peer, Port } from './port.ts';
+import type { Tale } from './upstream-tale.ts';
 import { variablesOf } from './variables.ts';
 
 export interface SubAnswer {
@@ -11,6 +12,7 @@ export interface SubAnswer {
   /** Flat. */
   readonly headers: readonly string[];
   readonly upstreamHeaders: Headers | undefined;
+  readonly tale: Tale | undefined;
 }
 
 class Discarding implements Carrier {
@@ -51,7 +53,7 @@ class Discarding implements Carrier {
     this.#over = true;
     const { exchange } = this;
     exchange?.close();
-    this.#done({ status, headers: this.#headers, upstreamHeaders: exchange?.upstreamHeaders });
+    this.#done({ status, headers: this.#headers, upstreamHeaders: exchange?.upstreamHeaders, tale: exchange?.tale });
   }
 
   flush(): void {}

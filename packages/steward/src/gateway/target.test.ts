@@ -39,12 +39,15 @@ test('host headers give a lowercase name, or nothing when they are none', () => 
     ['Example.COM:8080', 'example.com'],
     ['example.com.', 'example.com'],
     ['[::1]:80', '[::1]'],
-    ['', ''],
+    ['', undefined],
+    ['.', undefined],
+    ['a..b', undefined],
     ['a b', undefined],
     ['a/b', undefined],
     ['user@a', undefined],
-    ['a:x', undefined],
-    ['a:1:2', undefined],
+    ['a:x', 'a'],
+    ['a:1:2', 'a'],
+    ['a:/', undefined],
   ];
   for (const [header, host] of table) assert.equal(parseHost(header), host, header);
 });

@@ -17,6 +17,8 @@ export interface Target {
   readonly query: string;
   /** The authority of an absolute target, which wins over the Host header. */
   readonly authority?: string;
+  /** The rest of an absolute target, as sent: without a path it begins with its `?`. */
+  readonly relative?: string;
 }
 
 /** No escapes, no empty segment, no segment that starts with a dot: such a path is its own normal form. */
@@ -80,7 +82,9 @@ export function parseTarget(url: string): Target | undefined {
   const absolute = /^https?:\/\/([^/?]+)(\/[^?]*)?(\?.*)?$/i.exec(url);
   if (absolute === null) return undefined;
   const target = splitTarget(`${absolute[2] ?? '/'}${absolute[3] ?? ''}`);
-  return target === undefined ? undefined : { ...target, authority: absolute[1] };
+  return target === undefined
+    ? undefined
+    : { ...target, authority: absolute[1], relative: `${absolute[2] ?? ''}${absolute[3] ?? ''}` || '/' };
 }
 
 function splitTarget(url: string): Target | undefined {
@@ -89,17 +93,21 @@ function splitTarget(url: string): Target | undefined {
   return path === undefined ? undefined : { path, query: mark < 0 ? '' : url.slice(mark) };
 }
 
-const hostForm = /^(\[[0-9a-f:.]+\]|[^\s/\\?#@:[\]<>"%]*)(?::\d{0,5})?$/i;
+const hostForm = /^(\[[0-9a-f:.]+\]|[^\s/\\?#@:[\]<>"%]*)(?::[^\s/\\?#@[\]<>"%]*)?$/i;
 
-/** The host name in a Host header, lowercase and without port or final dot; undefined when it is not a host. */
+/**
+ * The host name in a Host header, lowercase and without port or final dot; undefined when it is not a host: nothing at all,
+ * or with an empty part. What stands for a port need not be one (as in nginx).
+ */
 export function parseHost(header: string): string | undefined {
   const found = hostForm.exec(header)?.[1];
-  if (found === undefined) return undefined;
-  const host = found.toLowerCase();
-  return host.endsWith('.') ? host.slice(0, -1) : host;
+  if (found === undefined || found.includes('..')) return undefined;
+  const host = found.endsWith('.') ? found.slice(0, -1) : found;
+  return host === '' ? undefined : host.toLowerCase();
 }
 
-const needsEscape = /[^\w\-.~!$&'()*+,;=:@/]/g;
+/** What stays as it is: all that nginx leaves in a path, which is what a URL may hold, and brackets. */
+const needsEscape = /[^\w\-.~!$&'()*+,;=:@/[\]]/g;
 
 /** A path of bytes (see `RequestPath.bytes`) as it stands in a URL. */
 export const encodePath = (bytes: string): string =>

@@ -40,6 +40,7 @@ export function requestOf({ url = '/', headers = {}, sent = {}, received = {}, s
     path: target.path,
     args: target.query.slice(1),
     rewritten: false,
+    prefixGone: false,
     searches: 0,
     remoteUser: '',
     requestId: '0123456789abcdef0123456789abcdef',

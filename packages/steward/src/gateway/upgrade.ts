@@ -63,6 +63,10 @@ export function joinSockets(
 function join(from: Socket, to: Socket, onClose: () => void): void {
   from.pipe(to);
   from.on('error', () => to.destroy());
+  // Who has said all does not listen for long (as in nginx, which ends both at once).
+  from.once('end', () => {
+    setTimeout(() => from.destroy(), lastWordsMs).unref();
+  });
   from.once('close', () => {
     if (to.writable) to.end();
     setTimeout(() => to.destroy(), lastWordsMs).unref();

@@ -31,6 +31,9 @@ export interface Destination {
   readonly budget: RetryBudget;
   /** Set-Cookie of a canary. */
   readonly cookie: string | undefined;
+  /** Of a target that came out as a URL: they win over those of the route. An empty path leaves the route's. */
+  readonly scheme?: 'http' | 'https';
+  readonly path?: string;
 }
 
 /** Who waits for a connection. One of the two is called, later or at once; neither once `cancel` has been called. */
@@ -208,7 +211,7 @@ export class Upstreams {
   }
 
   /** An upstream for `entry`, which a request has worked out; the same one as long as it is asked for. */
-  made(name: string, entry: UpstreamEntry): Destination {
+  made(name: string, proxyHost: string, entry: UpstreamEntry): Destination {
     const key = `made:${name}`;
     const found = this.#made.get(key);
     if (found !== undefined) return found;
@@ -219,7 +222,7 @@ export class Upstreams {
       this.#budgets.delete(oldest);
       this.#dropLinks();
     }
-    const destination: Destination = { name: key, proxyHost: name, entry, budget: this.#budget(key), cookie: undefined };
+    const destination: Destination = { name: key, proxyHost, entry, budget: this.#budget(key), cookie: undefined };
     this.#made.set(key, destination);
     this.#balances.set(key, createBalance(entry, performance.now()));
     return destination;

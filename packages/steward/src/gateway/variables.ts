@@ -27,7 +27,7 @@ export interface VariableSource {
   readonly host: string;
   /** What stands for the `*` of the wildcard that the host matched, else empty. `matchSite` writes it. */
   hostLabel: string;
-  /** The Host header (or the authority of an absolute request target). */
+  /** The authority of an absolute request target, else the Host header. $http_host is the header in any case. */
   readonly httpHost: string;
   /** The client's, after a trusted proxy was believed. */
   readonly remoteAddress: string;
@@ -135,7 +135,7 @@ const getters: Readonly<Record<VariableName, Getter>> = {
   host: (source) => source.host,
   host_label: (source) => source.hostLabel,
   hostname: () => machineName,
-  http_host: (source) => source.httpHost,
+  http_host: (source) => source.header('host'),
   https: (source) => (source.scheme === 'https' ? 'on' : ''),
   is_args: (source) => (source.args === '' ? '' : '?'),
   limit_rate: () => '0',

@@ -36,21 +36,37 @@ const newline = 10;
 function restOfLine(pipe: number, scratch: Scratch): number {
   const copied = copyPipe(pipe, scratch.pipe, scratch.buffer.length);
   if (copied <= 0) return copied;
-  for (let filled = 0; filled < copied; ) filled += readSync(scratch.pipe, scratch.buffer, filled, copied - filled, null);
+  readWhole(scratch.pipe, scratch.buffer, copied);
   const at = scratch.buffer.subarray(0, copied).indexOf(newline);
   return at === -1 ? copied : at + 1;
 }
 
 /**
- * Moves bytes inside the kernel. A file system that cannot do that (some network and FUSE ones) gets them by read and write,
- * between which a kill of this very process could lose a buffer.
+ * Moves bytes inside the kernel. Where that is not to be had (some network and FUSE file systems, devices such as /dev/full)
+ * they are copied, and taken out of the pipe once they are written: a kill of this very process in between repeats them.
  */
 function move(pipe: number, file: number, offset: number, maxBytes: number, scratch: Scratch): number {
   const moved = moveToFile(pipe, file, offset, maxBytes);
-  if (moved !== -EINVAL) return moved;
-  const count = readSync(pipe, scratch.buffer, 0, Math.min(maxBytes, scratch.buffer.length), null);
-  for (let written = 0; written < count; ) written += writeSync(file, scratch.buffer, written, count - written, offset + written);
-  return count;
+  return moved === -EINVAL ? copyToFile(pipe, file, offset, maxBytes, scratch) : moved;
+}
+
+/** Bytes copied and taken out of `pipe`, or -errno: then they are in it still. */
+function copyToFile(pipe: number, file: number, offset: number, maxBytes: number, scratch: Scratch): number {
+  const copied = copyPipe(pipe, scratch.pipe, Math.min(maxBytes, scratch.buffer.length));
+  if (copied <= 0) return copied;
+  readWhole(scratch.pipe, scratch.buffer, copied);
+  let written = 0;
+  try {
+    while (written < copied) written += writeSync(file, scratch.buffer, written, copied - written, offset + written);
+  } catch (error) {
+    if (written === 0) return (error as { errno?: number }).errno ?? -EINVAL;
+  }
+  readWhole(pipe, scratch.buffer, written);
+  return written;
+}
+
+function readWhole(pipe: number, into: Buffer, bytes: number): void {
+  for (let filled = 0; filled < bytes; ) filled += readSync(pipe, into, filled, bytes - filled, null);
 }
 
 const exists = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;

@@ -1,7 +1,7 @@
 /** Requests handed on: ProxyPass in all its forms, headers, redirects, balancers. */
 import { ask, get, gets, post, want } from '../nginx/requests.ts';
-import type { Case } from './run.ts';
 import { host, hosts } from './hosts.ts';
+import type { Case } from './run.ts';
 
 const location = (to: string) => want({ status: 302, headers: [['Location', to]] });
 
@@ -15,7 +15,23 @@ export const proxyCases: readonly Case[] = [
       ProxyPass /same http://{{b}}/same
       ProxyPass / http://{{a}}/root/
       DocumentRoot {{files}}`),
-    requests: gets('/', '/x', '/x?q=1&r=2', '/api', '/api/', '/api/x', '/apidocs', '/api/v2', '/api/v2/', '/api/v2/y?z', '/api/static', '/api/static/a.txt', '/same', '/same/x', '/samex'),
+    requests: gets(
+      '/',
+      '/x',
+      '/x?q=1&r=2',
+      '/api',
+      '/api/',
+      '/api/x',
+      '/apidocs',
+      '/api/v2',
+      '/api/v2/',
+      '/api/v2/y?z',
+      '/api/static',
+      '/api/static/a.txt',
+      '/same',
+      '/same/x',
+      '/samex',
+    ),
   },
   {
     name: 'a shorter ProxyPass above hides longer ones below',
@@ -39,7 +55,10 @@ export const proxyCases: readonly Case[] = [
         ProxyPass !
       </Location>
       DocumentRoot {{files}}`),
-    requests: [...gets('/', '/inner', '/inner/', '/inner/x?y', '/innerx', '/inner/files', '/inner/files/a.txt'), get('/inner/go', location('http://127.0.0.1/elsewhere'))],
+    requests: [
+      ...gets('/', '/inner', '/inner/', '/inner/x?y', '/innerx', '/inner/files', '/inner/files/a.txt'),
+      get('/inner/go', location('http://127.0.0.1/elsewhere')),
+    ],
   },
   {
     name: 'ProxyPassMatch with groups',
@@ -104,8 +123,28 @@ export const proxyCases: readonly Case[] = [
       get('/'),
       get('/deep/x'),
       get('/missing', want({ status: 404 })),
-      get('/broken', want({ status: 500, headers: [['X-Frame-Options', 'ALLOW'], ['X-List', 'first'], ['X-Powered-By', 'it'], ['X-Empty', 'not'], ['X-Merge', 'one']] })),
-      get('/always', want({ headers: [['X-Always', 'upstream'], ['X-Added', 'up']] })),
+      get(
+        '/broken',
+        want({
+          status: 500,
+          headers: [
+            ['X-Frame-Options', 'ALLOW'],
+            ['X-List', 'first'],
+            ['X-Powered-By', 'it'],
+            ['X-Empty', 'not'],
+            ['X-Merge', 'one'],
+          ],
+        }),
+      ),
+      get(
+        '/always',
+        want({
+          headers: [
+            ['X-Always', 'upstream'],
+            ['X-Added', 'up'],
+          ],
+        }),
+      ),
       get('/redirect', want({ status: 302, headers: [['Location', '/there']] })),
     ],
   },
@@ -150,7 +189,14 @@ export const proxyCases: readonly Case[] = [
       ErrorDocument 503 https://status.example/down
       ProxyPass /errors !
       ProxyPass / http://{{a}}/`),
-    requests: [get('/x'), get('/x', want({ status: 404 })), get('/x', want({ status: 500 })), get('/x', want({ status: 503 })), get('/x', want({ status: 403 })), get('/errors/none')],
+    requests: [
+      get('/x'),
+      get('/x', want({ status: 404 })),
+      get('/x', want({ status: 500 })),
+      get('/x', want({ status: 503 })),
+      get('/x', want({ status: 403 })),
+      get('/errors/none'),
+    ],
   },
   {
     name: 'who may ask the program',
@@ -189,9 +235,16 @@ export const proxyCases: readonly Case[] = [
         ProxyPass / http://{{b}}/three/
       </VirtualHost>`),
     requests: [
-      ...['one.example', 'two.example', 'a.two.example', 'TWO.example', 'www1.three.example', 'www12.three.example', 'none.example', 'two.example:8080'].map((name) =>
-        get('/x', { Host: name }),
-      ),
+      ...[
+        'one.example',
+        'two.example',
+        'a.two.example',
+        'TWO.example',
+        'www1.three.example',
+        'www12.three.example',
+        'none.example',
+        'two.example:8080',
+      ].map((name) => get('/x', { Host: name })),
       { ...get('/x', { Host: 'two.example' }, { name: 'another port' }), port: 2 },
     ],
   },
@@ -202,9 +255,120 @@ export const proxyCases: readonly Case[] = [
       ProxyPass /up http://{{a}}/up upgrade=websocket
       ProxyPass / http://{{b}}/`),
     requests: [
-      get('/ws', { Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version': '13' }),
-      get('/up/x', { Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version': '13' }),
+      get('/ws', {
+        Upgrade: 'websocket',
+        Connection: 'Upgrade',
+        'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+        'Sec-WebSocket-Version': '13',
+      }),
+      get('/up/x', {
+        Upgrade: 'websocket',
+        Connection: 'Upgrade',
+        'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+        'Sec-WebSocket-Version': '13',
+      }),
       get('/x'),
+    ],
+  },
+  {
+    name: 'expressions and paths together',
+    conf: host(`
+      Header set X-All yes
+      <LocationMatch "\\.json$">
+        Header set X-Json yes
+        RequestHeader set X-Kind json
+      </LocationMatch>
+      <LocationMatch "^/api/private/">
+        Require all denied
+      </LocationMatch>
+      ProxyPassMatch "^/api/(v[0-9]+)/(.*)$" "http://{{b}}/$1/app/$2"
+      ProxyPass /api/ http://{{a}}/api/
+      ProxyPass /deep/er/ http://{{a}}/short/
+      DocumentRoot {{files}}`),
+    requests: gets(
+      '/api/x',
+      '/api/x.json',
+      '/api/v1/x',
+      '/api/v1/x.json?q=1',
+      '/api/private/x',
+      '/api/private/x.json',
+      '/deep/er/x.json',
+      '/deep/er/a%2Cb',
+      '/data.json',
+      '/api/v2/%C3%BC',
+    ),
+  },
+  {
+    name: 'paths that are written oddly',
+    conf: host(`
+      ProxyPass /a/ http://{{a}}/b/
+      ProxyPass / http://{{b}}/`),
+    requests: gets(
+      '/a/x%20y',
+      '/a/./x',
+      '/a/../x',
+      '/a/x+y',
+      "/a/it's",
+      '/a/x;y=1',
+      '/a/100%25',
+      '/a/?',
+      '/a/x?a=%20b',
+      '/a/~user',
+      '/a/x:y@z',
+    ),
+    allow: { 'GET /a/? ': 'A ? without a query behind it is dropped.' },
+  },
+  {
+    name: 'a balancer with a path and a second one',
+    conf: host(`
+      <Proxy balancer://one>
+        BalancerMember http://{{a}}/app
+      </Proxy>
+      <Proxy balancer://two>
+        BalancerMember http://{{b}} loadfactor=2
+        BalancerMember http://{{a}} status=+D
+        ProxySet lbmethod=bybusyness
+      </Proxy>
+      ProxyPass /one balancer://one
+      ProxyPass /two/ balancer://two/second/
+      ProxyPassReverse /one balancer://one`),
+    requests: [...gets('/one', '/one/x?y', '/two/x', '/two'), get('/one/go', location('http://{{a}}/app/there'))],
+  },
+  {
+    name: 'https by name, and http beside it',
+    conf: hosts(`
+      <VirtualHost 127.0.0.1:{{port}}>
+        ServerName one.example
+        SSLEngine On
+        SSLCertificateFile {{tls}}/one.example.crt
+        SSLCertificateKeyFile {{tls}}/one.example.key
+        Header always set Strict-Transport-Security "max-age=600"
+        RequestHeader set X-Scheme "expr=%{REQUEST_SCHEME}"
+        RequestHeader set X-Https "expr=%{HTTPS}"
+        ProxyPass / http://{{a}}/
+      </VirtualHost>
+      <VirtualHost 127.0.0.1:{{port}}>
+        ServerName two.example
+        SSLEngine On
+        SSLCertificateFile {{tls}}/two.example.crt
+        SSLCertificateKeyFile {{tls}}/two.example.key
+        RewriteEngine On
+        RewriteCond %{HTTPS} on
+        RewriteRule ^/secure - [F]
+        ProxyPass / http://{{b}}/
+      </VirtualHost>
+      <VirtualHost 127.0.0.1:{{port2}}>
+        ServerName one.example
+        Redirect permanent / https://one.example/
+      </VirtualHost>`),
+    requests: [
+      ...['one.example', 'two.example', 'other.example'].flatMap((name) =>
+        ['/x', '/secure'].map((path) => ({
+          ...get(path, { Host: name }, { name: `https ${name}${path}` }),
+          tls: { servername: name },
+        })),
+      ),
+      { ...get('/x?y', { Host: 'one.example' }, { name: 'plain' }), port: 2 },
     ],
   },
 ];

@@ -3,7 +3,12 @@ import { get, gets } from '../nginx/requests.ts';
 import { host, hosts } from './hosts.ts';
 import type { Case } from './run.ts';
 
-const upgrade = { Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version': '13' };
+const upgrade = {
+  Upgrade: 'websocket',
+  Connection: 'Upgrade',
+  'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  'Sec-WebSocket-Version': '13',
+};
 
 export const rewriteCases: readonly Case[] = [
   {
@@ -40,7 +45,9 @@ export const rewriteCases: readonly Case[] = [
         ProxyPass / http://{{a}}/
       </VirtualHost>`),
     requests: [
-      ...['one.example', 'www.one.example', 'WWW.Two.example', 'old.example', 'older.example', 'oldest.example'].map((name) => get('/x?q=1', { Host: name })),
+      ...['one.example', 'www.one.example', 'WWW.Two.example', 'old.example', 'older.example', 'oldest.example'].map((name) =>
+        get('/x?q=1', { Host: name }),
+      ),
     ],
   },
   {
@@ -156,5 +163,33 @@ export const rewriteCases: readonly Case[] = [
         RewriteRule ^closed - [F]
       </Directory>`),
     requests: gets('/dir/go/x?y=1', '/dir/short', '/dir/up', '/dir/closed', '/dir/b.txt', '/dir/', '/short'),
+  },
+  {
+    name: 'a canonical path and an old one',
+    conf: host(`
+      DocumentRoot {{files}}
+      RewriteEngine On
+      RewriteRule ^/(.*)/index\\.html$ /$1/ [R=301,L]
+      RewriteRule ^/old-([a-z]+)\\.html$ /$1.html [R=301,L,NC]
+      RewriteCond %{REQUEST_URI} ^/lower/(.*)$
+      RewriteRule ^ /%1 [R=302,L]
+      RewriteCond %{QUERY_STRING} ^page=([0-9]+)$
+      RewriteRule ^/list$ /list/%1? [R=301,L]`),
+    requests: gets('/dir/index.html', '/dir/', '/old-b.html', '/OLD-b.html?x=1', '/lower/a.txt', '/list?page=7', '/list?page=x', '/b.html'),
+  },
+  {
+    name: 'rules and sections',
+    conf: host(`
+      DocumentRoot {{files}}
+      RewriteEngine On
+      RewriteRule ^/hidden$ /dir/b.txt [L]
+      RewriteRule ^/shown$ /static/a.txt [L]
+      <Directory {{files}}/dir>
+        Require all denied
+      </Directory>
+      <Directory {{files}}/static>
+        Header set X-Static yes
+      </Directory>`),
+    requests: gets('/hidden', '/shown', '/dir/b.txt', '/static/a.txt'),
   },
 ];

@@ -201,7 +201,6 @@ export const fileCases: readonly Case[] = [
       location /static/ { types { } default_type text/x-static; }
       location /dir/ { types { text/x-dir txt; } }
       location /ret { return 200 x; }`)}`,
-    allow: { types: ['GET /static/a.txt', 'GET /dir/other.html', 'GET /image.png'] },
     requests: gets(
       '/a.txt',
       '/b.html',
@@ -214,6 +213,27 @@ export const fileCases: readonly Case[] = [
       '/image.png',
       '/ret.txt',
     ),
+  },
+  {
+    name: 'mime.types as it comes',
+    conf: `include /etc/nginx/mime.types; default_type application/octet-stream; ${server('root {{files}}; location /ret { return 200 x; }')}`,
+    allow: { types: ['GET /ret.md'] },
+    requests: gets('/a.txt', '/b.html', '/app.js', '/style.css', '/data.json', '/noextension', '/upper.HTML', '/ret', '/ret.js', '/ret.mp4', '/ret.md'),
+  },
+  {
+    name: 'charset and if_modified_since',
+    conf: server(`${types} root {{files}}; charset utf-8;
+      location /static/ { charset off; }
+      location /dir/ { charset gbk; if_modified_since off; }
+      location /vhost/ { if_modified_since before; }
+      location / { add_header X-Type $sent_http_content_type; }`),
+    requests: [
+      ...gets('/a.txt', '/b.html', '/image.png', '/static/a.txt', '/dir/b.txt', '/data.json', '/noextension'),
+      ...['/a.txt', '/dir/b.txt', '/vhost/one.example/index.html'].flatMap((path) => [
+        get(path, { 'If-Modified-Since': modified }),
+        get(path, { 'If-Modified-Since': 'Mon, 01 Jun 2026 12:00:00 GMT' }),
+      ]),
+    ],
   },
   {
     name: 'compression',
@@ -253,7 +273,6 @@ export const fileCases: readonly Case[] = [
   {
     name: 'precompressed files',
     conf: server(`${types} root {{files}}; gzip_static on;`),
-    allow: { types: ['GET /packed.txt.gz'] },
     requests: [
       get('/packed.txt', { 'Accept-Encoding': 'gzip' }),
       get('/packed.txt'),

@@ -139,6 +139,7 @@ export const limitCases: readonly Case[] = [
   },
   {
     name: 'real_ip believes trusted proxies',
+    allow: { empty: ['GET / {"X-Forwarded-For":""}'] },
     conf: server(`
       set_real_ip_from 127.0.0.1; set_real_ip_from 10.0.0.0/8; real_ip_header X-Forwarded-For; real_ip_recursive on;
       location / { add_header X-Addr "$remote_addr|$realip_remote_addr" always; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_pass http://{{a}}; }

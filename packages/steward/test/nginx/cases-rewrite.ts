@@ -4,6 +4,7 @@ import { ask, type Case, get, gets, server } from './requests.ts';
 export const rewriteCases: readonly Case[] = [
   {
     name: 'return answers texts, redirects and bare statuses',
+    allow: { bare: ['GET /301bare'] },
     conf: server(`
       location /200 { return 200 "ok $uri\\n"; }
       location /empty { return 200; }
@@ -67,6 +68,7 @@ export const rewriteCases: readonly Case[] = [
   },
   {
     name: 'rewrite with every flag',
+    allow: { escape: ['GET /esc/a%3Fb'] },
     conf: server(`
       rewrite ^/server/(.*)$ /loc/$1;
       rewrite ^/away/(.*)$ http://example.com/$1;

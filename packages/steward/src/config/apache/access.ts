@@ -49,7 +49,9 @@ function anyOf(all: readonly Wanted[]): Wanted | undefined {
 function commonRules(one: readonly string[], other: readonly string[]): readonly string[] | undefined {
   const whoOf = (rules: readonly string[]): readonly string[] | undefined => {
     const allowed = rules.slice(0, -1);
-    return rules.at(-1) === 'deny all' && allowed.every((rule) => rule.startsWith('allow ')) ? allowed.map((rule) => rule.slice(6)) : undefined;
+    return rules.at(-1) === 'deny all' && allowed.every((rule) => rule.startsWith('allow '))
+      ? allowed.map((rule) => rule.slice(6))
+      : undefined;
   };
   const [left, right] = [whoOf(one), whoOf(other)];
   if (left === undefined || right === undefined) return undefined;

@@ -12,8 +12,8 @@ import { parseDuration, parseSize } from '../units.ts';
 import { looksLikeApache, readApache } from './apache.ts';
 import { apacheCodes } from './codes.ts';
 
-Format.Set('duration', (text) => parseDuration(text) !== undefined);
-Format.Set('size', (text) => parseSize(text) !== undefined);
+Format.Set('steward-duration', (text) => parseDuration(text) !== undefined);
+Format.Set('steward-size', (text) => parseSize(text) !== undefined);
 
 const env = { SITE: 'env.example.com' };
 const cases = readCases(join(import.meta.dirname, 'cases'), '/etc/apache2', 'site.conf');
@@ -58,11 +58,12 @@ test('every value can be traced to the text it came from', () => {
     '/sites/0/hosts/0': 'a.example',
     '/sites/0/hosts/2': 'c.example',
     '/sites/0/tls/cert': '"/etc/ssl/my site.crt"',
-    '/sites/0/routes/0/path': '/x',
-    '/sites/0/routes/0/upstream': '${APP}/y',
-    '/sites/0/routes/0/upstreamHost': 'On',
-    '/sites/0/routes/0/setHeaders/X-A': '"a b"',
-    '/sites/0/routes/2/root': '/srv',
+    '/sites/0/routes/0/root': '/srv',
+    '/sites/0/routes/1': '/x',
+    '/sites/0/routes/1/setHeaders/1': '"a b"',
+    '/sites/0/routes/1/upstream': '${APP}/y',
+    '/sites/0/routes/1/upstreamHost': 'On',
+    '/sites/0/routes/1/upstreamPath': '${APP}/y',
   };
   for (const [pointer, text] of Object.entries(expected)) assert.equal(textAt(reading, pointer), text, pointer);
 });
@@ -124,6 +125,20 @@ const pieces = [
   'ProxyPass / ',
   'On',
   'Define X ${X}',
+  '<Directory /srv>',
+  '</Directory>',
+  '<Location /x>',
+  '</Location>',
+  '<FilesMatch "\\.x$">',
+  'Require ',
+  'RewriteRule ^(.*)$ /$1 ',
+  'RewriteCond %{HTTP_HOST} ',
+  'Header set X ',
+  '[L,',
+  'balancer://a',
+  '^(',
+  '$1',
+  '|',
 ];
 
 test('no text makes the reader throw, and what it answers always has the shape of a steward.yaml', () => {

@@ -127,7 +127,10 @@ function setLogs(site: Partial<SiteSource>, server: Server, scene: Scene): void 
       scene.warning('config/apache-not-taken-over', `the log has - for ${unknown.join(' ')}`, at, 'Steward has no such value.');
     if (changed.length > 0) scene.instead('log times', at, 'Steward writes the time in seconds, with milliseconds.', changed.join(' '));
     const combined =
-      /^\$remote_addr - \$remote_user \[\$time_local\] "\$request" \$status \$b\w+ "\$\{http_referer\}" "\$\{http_user_agent\}"$/;
+      /^\$remote_addr - \$remote_user \[\$time_local\] "\$request" \$status \$\{apache_bytes\} "\$\{http_referer\}" "\$\{http_user_agent\}"$/;
+    // `%b` is - where nothing was sent.
+    if (text.includes('${apache_bytes}'))
+      scene.variables.apache_bytes = { from: '$body_bytes_sent', cases: { '0': '-' }, default: '$body_bytes_sent' };
     const log: Log = { ...(file === undefined ? {} : { file }), format: combined.test(text) ? 'combined' : text, maxSize: 0 };
     scene.draft.place(log, undefined, at);
     return log;

@@ -20,10 +20,16 @@ interface Kept {
 }
 
 /** A variable made from `from`, one for each way to make it. */
-export function mappedVariable(scene: Scene, from: string, cases: Readonly<Record<string, string>>, otherwise: string): string {
+export function mappedVariable(
+  scene: Scene,
+  from: string,
+  cases: Readonly<Record<string, string>>,
+  otherwise: string,
+  kind = 'header',
+): string {
   const wanted = { from, cases: { ...cases }, default: otherwise };
   const known = Object.entries(scene.variables).find(([, entry]) => JSON.stringify(entry) === JSON.stringify(wanted));
-  const name = known?.[0] ?? `apache_header_${Object.keys(scene.variables).length + 1}`;
+  const name = known?.[0] ?? `apache_${kind}_${Object.keys(scene.variables).length + 1}`;
   scene.variables[name] = wanted;
   return `$\{${name}}`;
 }
@@ -104,13 +110,17 @@ export function requestHeaders(lines: readonly HeaderLine[], scene: Scene): Rout
   for (const line of lines) change(kept, line, headerVariable(line.name), scene);
   const touched = new Set([...kept.added.map(({ name }) => name.toLowerCase()), ...kept.hidden]);
   if (touched.size === 0) return undefined;
+  const placed = (header: { name: string; value: string }, at: HeaderLine['at']) => {
+    scene.draft.place(header, undefined, at);
+    return header;
+  };
   const headers = [...touched].flatMap((lower) => {
     const mine = kept.added.filter(({ name }) => name.toLowerCase() === lower);
     const name = mine[0]?.name ?? lines.find((line) => line.name.toLowerCase() === lower)?.name ?? lower;
     // `add` and `setifempty` leave in place what the client sent.
     const sent = kept.hidden.has(lower) ? [] : [{ name, value: headerVariable(name) }];
     const gone = mine.length === 0 ? [{ name, value: '' }] : [];
-    return [...sent, ...gone, ...mine.map((added) => ({ name: added.name, value: added.value }))];
+    return [...sent, ...gone, ...mine.map((added) => placed({ name: added.name, value: added.value }, added.at))];
   });
   return headers;
 }

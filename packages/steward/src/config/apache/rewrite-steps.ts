@@ -71,7 +71,7 @@ function underTests(tests: readonly RewriteTest[], body: StepSource[], groups: r
   const keeping = (test: RewriteTest): StepSource[] => (test.kind === 'matches' && !test.not ? keep('c', groups) : []);
   return sets.reduceRight((inner, set): StepSource[] => {
     const [only] = set;
-    if (only !== undefined && set.length === 1) return [{ if: testSource(only, context), steps: [...keeping(only), ...inner] }];
+    if (only !== undefined && set.length === 1) return [{ if: testSource(only, context), steps: keeping(only).concat(inner) }];
     return [
       { set: { apache_or: '' } },
       ...set.map((test): StepSource => ({ if: testSource(test, context), steps: [...keeping(test), { set: { apache_or: '1' } }] })),
@@ -143,7 +143,7 @@ function pathSteps(rule: RewriteRule, context: RuleContext): StepSource[] {
     return wayTo({ name: `files_${context.ways.length + 1}`, kind: 'files', path: front, whole: onDisk, rule }, kept(path), context);
   }
   const ends = rule.flags.has('L') || rule.flags.has('END') || rule.flags.has('PT');
-  if (directory === undefined) return [{ rewrite: '^', to: rewriteTo(kept(path), rule), ...(ends ? { flag: 'break' } : {}) }];
+  if (directory === undefined) return [{ rewrite: '^', to: rewriteTo(kept(path), rule), ...(ends ? { flag: 'last' } : {}) }];
   const step: StepSource = { rewrite: '^', to: rewriteTo(kept(path), rule), ...(ends ? { flag: 'last' } : {}) };
   // Apache stops when a path stays what it is; else it would be searched for again and again.
   return [{ if: { value: '$uri', notEquals: kept(path.replace(/\?.*$/, '')) }, steps: [step] }];

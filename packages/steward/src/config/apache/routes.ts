@@ -24,14 +24,18 @@ import {
   type Settings,
 } from './scene.ts';
 import { hasDollar } from './values.ts';
-import { mapOf, type PathMap, type View } from './views.ts';
+import { hiddenLines, mapOf, type PathMap, type View } from './views.ts';
 
 const apacheTimeoutMs = 60_000;
 const stewardReadMs = 60_000;
 /** The limit of Apache 2.4.53 and later; older ones have none. */
 const apacheMaxBody = 1024 ** 3;
+/** Smaller answers Apache leaves as they are. */
+const leastDeflated = 69;
 /** Expressions that may fit one path together; all their combinations become routes. */
-const mostTogether = 4;
+const mostTogether = 5;
+/** Of more than those, so many are combined in pairs. */
+const mostPaired = 12;
 
 /** What routes are made for. */
 interface Making {
@@ -115,7 +119,7 @@ function setPath(route: RouteSource, pass: Pass, target: ProxyTarget, view: View
     const text = to === '' ? '/' : to;
     // Without a group Apache puts the whole path behind the address.
     const replaced = /\$\d/.test(text) ? text.replace(/\$0/g, '$uri') : `${to.replace(/\/$/, '')}$uri`;
-    return replaced === '$uri'
+    return replaced === '$uri' && pass.isRaw === true
       ? []
       : [
           {
@@ -126,14 +130,15 @@ function setPath(route: RouteSource, pass: Pass, target: ProxyTarget, view: View
         ];
   }
   const front = match.kind === 'path' ? match.path : '/';
-  if (front === '' || (front === to && front !== '/')) return [];
-  const joined = (rest: string): string => (to + rest).replace(/^(?!\/)/, '/');
+  // With nocanon the path goes on as it was sent; else it is written anew from what it means, without .. and double slashes.
+  if (front === '' || (pass.isRaw === true && front === to)) return [];
+  const slash = target.balancer === true && target.path === '' ? '/' : '';
+  const joined = (rest: string): string => (to + (rest === '' ? slash : rest)).replace(/^(?!\/)/, '/');
   if (isNested) {
-    const rewrite = `^${escapeRegex(front)}(.*)$`;
-    return joined('x') === `${front}x` ? [] : [{ rewrite, to: `${joined('')}$1`, flag: 'break' }];
+    const start = to !== '' ? to : front.endsWith('/') ? '/' : '';
+    return [{ rewrite: `^${escapeRegex(front)}(.*)$`, to: `${start}$1`, flag: 'break' }];
   }
-  const path = joined(view.point.path.slice(front.length));
-  if (path !== view.point.path) scene.draft.set(route, 'upstreamPath', given(path, { at: pass.targetAt }));
+  scene.draft.set(route, 'upstreamPath', given(joined(view.point.path.slice(front.length)), { at: pass.targetAt }));
   return [];
 }
 
@@ -152,7 +157,7 @@ function setRedirect(route: RouteSource, redirect: Redirect, view: View, scene: 
     setStatus(route, status, at, scene);
     return [];
   }
-  const isRegex = match.kind === 'regex';
+  const isRegex = match.kind === 'regex' && redirect.isWhole !== true;
   if (hasDollar(isRegex ? to.replace(/\$\d/g, '') : to)) {
     scene.warning(
       'config/apache-not-taken-over',
@@ -166,6 +171,11 @@ function setRedirect(route: RouteSource, redirect: Redirect, view: View, scene: 
   if (isRegex) {
     setStatus(route, 404, at, scene);
     return redirectSteps(redirect, to.replace(/\$0/g, '$uri'), match.anyCase === true ? `(?i)${match.pattern}` : match.pattern);
+  }
+  if (redirect.isWhole === true) {
+    scene.draft.set(route, 'redirect', given(to.includes('?') ? to : `${to}$is_args$args`, { at }));
+    setStatus(route, status, at, scene);
+    return [];
   }
   const front = match.kind === 'path' ? match.path : '/';
   const isHost = front === '/' && /^https?:\/\/[^/]+$/i.test(to);
@@ -219,7 +229,9 @@ function setFolder(route: RouteSource, alias: Alias, view: View, isNested: boole
     scene.draft.set(route, 'files', given(below, { at: folderAt }));
   }
   scene.draft.set(route, 'index', settings.index);
-  if (settings.fallback?.value !== undefined) scene.draft.set(route, 'fallback', given(settings.fallback.value, settings.fallback));
+  // Apache asks for it anew: what runs a program, or is closed, stays so.
+  if (settings.fallback?.value !== undefined)
+    scene.draft.set(route, 'try', given(['$uri', '$uri/', settings.fallback.value], settings.fallback));
   if (settings.types.length > 0) route.types = Object.fromEntries(settings.types.map(({ extension, type }) => [extension, type]));
   scene.draft.set(route, 'defaultType', settings.defaultType);
   return steps;
@@ -251,7 +263,7 @@ function compression({ compressTypes, compressLevel }: Settings): RouteSource['c
   const pairs = compressTypes.map(({ value }) => value.split(' '));
   const encodings = (['br', 'gzip'] as const).filter((encoding) => pairs.some(([name]) => name === encoding));
   const types = [...new Set(pairs.flatMap(([, type]) => type ?? []))];
-  return { encodings, types: types.includes('*') ? ['*'] : types, minSize: 0, level: compressLevel?.value ?? 6 };
+  return { encodings, types: types.includes('*') ? ['*'] : types, minSize: leastDeflated, level: compressLevel?.value ?? 6 };
 }
 
 function expiresOf({ expiresActive, expiresDefault, expiresByType }: Settings, scene: Scene): string | undefined {
@@ -260,7 +272,7 @@ function expiresOf({ expiresActive, expiresDefault, expiresByType }: Settings, s
   const cases = Object.fromEntries(
     expiresByType.map(({ type, expires }) => [`~*^${escapeRegex(type).replace(/\\\*/g, '[^;]*')}\\s*(;|$)`, expires]),
   );
-  return mappedVariable(scene, '$sent_http_content_type', cases, expiresDefault?.value ?? 'off');
+  return mappedVariable(scene, '$sent_http_content_type', cases, expiresDefault?.value ?? 'off', 'expires');
 }
 
 function setExcept(route: RouteSource, { except }: Settings, around: Settings, scene: Scene): void {
@@ -276,8 +288,17 @@ const isSaid = (site: Partial<SiteSource>, key: 'maxBody' | 'errorPages' | 'comp
 function setShared(route: RouteSource, view: View, site: Partial<SiteSource>, making: Making): readonly StepSource[] {
   const { settings, action } = view;
   const { scene } = making;
-  const kind = action.kind === 'proxy' ? 'proxy' : action.kind === 'folder' && route.status === undefined ? 'files' : 'own';
+  const { guards, steps } = action.kind === 'redirect' && action.isEarly ? { guards: {}, steps: [] } : guardsOf(settings, scene);
+  const isClosed = guards.access?.[0] === 'deny all' && guards.satisfy === undefined;
+  const kind = isClosed
+    ? 'own'
+    : action.kind === 'proxy'
+      ? 'proxy'
+      : action.kind === 'folder' && route.status === undefined
+        ? 'files'
+        : 'own';
   Object.assign(route, answerHeaders(settings.answerHeaders, kind, scene));
+  if (site.addHeaders !== undefined) route.addHeaders ??= [];
   const maxBody = formatSize(settings.maxBody?.value ?? apacheMaxBody);
   if (!isSaid(site, 'maxBody', maxBody) && settings.maxBody !== undefined)
     scene.draft.set(route, 'maxBody', given(maxBody, settings.maxBody));
@@ -287,18 +308,17 @@ function setShared(route: RouteSource, view: View, site: Partial<SiteSource>, ma
   if (!isSaid(site, 'compress', compress)) route.compress = compress;
   const expires = kind === 'own' ? undefined : expiresOf(settings, scene);
   if (expires !== undefined) route.expires = expires;
-  if (action.kind === 'redirect' && action.isEarly) return [];
-  const { guards, steps } = guardsOf(settings, scene);
   Object.assign(route, guards);
+  if (action.kind === 'redirect' && action.isEarly) return [];
   setExcept(route, settings, settings, scene);
   return steps;
 }
 
 /** The answer of a view; `isNested`: within a regular expression, where no prefix matches. */
-function routeOf(view: View, isNested: boolean, site: Partial<SiteSource>, making: Making): RouteSource {
+function routeOf(path: string, view: View, isNested: boolean, site: Partial<SiteSource>, making: Making): RouteSource {
   const { scene, server } = making;
   const { action, settings, rules } = view;
-  const route: RouteSource = {};
+  const route: RouteSource = { path };
   const at =
     action.kind === 'proxy'
       ? action.pass.at
@@ -346,15 +366,45 @@ function waySteps(view: View, making: Making): readonly StepSource[] {
       setUpstream(route, pass, way.target, view.settings, making);
       return { if: test, steps: [to], route };
     }
-    const file = making.map.view(pointFor(way.path, making.map), [], true);
-    const { guards } = guardsOf(file.settings, making.scene);
-    Object.assign(route, way.whole ? { file: '$apache_to' } : { root: inherited(making.server, 'root')?.value ?? '/nonexistent' });
-    if (file.settings.index !== undefined && !way.whole) route.index = file.settings.index.value;
-    // Both must agree: what the path asked for wants, else what the file wants.
-    const mine = guardsOf(view.settings, making.scene).guards;
-    Object.assign(route, Object.keys(mine).length > 0 ? mine : guards);
-    return { if: test, steps: way.whole ? [] : [to], route };
+    fileWay(route, way, view, making);
+    return { if: test, steps: way.whole || route.status !== undefined ? [] : [to], route };
   });
+}
+
+/** Fills the route of a file that a rule leads to: what holds for the file, and for the path that was asked for. */
+function fileWay(route: RouteSource, way: Extract<Way, { kind: 'files' }>, view: View, making: Making): void {
+  const { map, scene, server } = making;
+  const root = inherited(server, 'root')?.value;
+  if (root === undefined) {
+    setStatus(route, 404, way.rule.at, scene);
+    return;
+  }
+  const path = way.whole ? way.path.slice(root.replace(/\/+$/, '').length) : way.path;
+  const isFixed = !/[$%]/.test(way.rule.to.replaceAll('${document_root}', ''));
+  const fitting = map.expressions.filter((one) => fitsPath(one, path));
+  const file = map.view(pointFor(path, map), isFixed ? fitting : [], true);
+  const [mine, theirs] = [view, file].map(({ settings }) => guardsOf(settings, scene).guards);
+  const differ = JSON.stringify(mine) !== '{}' && JSON.stringify(theirs) !== '{}' && JSON.stringify(mine) !== JSON.stringify(theirs);
+  if (differ || (!isFixed && mayBeClosed(path, file, making))) {
+    const hint = 'Add [PT] to the rule, and ProxyPass /PATH ! for where it leads.';
+    const message = 'what is closed below the target of this RewriteRule is not taken over: it would be open to everybody';
+    scene.error('config/apache-not-taken-over', message, way.rule.at, hint);
+  }
+  if (file.settings.handler?.value === 'foreign') setStatus(route, 501, way.rule.at, scene);
+  else if (way.whole) route.file = '$apache_to';
+  else {
+    route.root = root;
+    if (file.settings.index !== undefined) route.index = file.settings.index.value;
+  }
+  Object.assign(route, JSON.stringify(mine) === '{}' ? theirs : mine);
+}
+
+/** Whether some files below `path` have other rules than those of `file`. Names with a dot in front are never served. */
+function mayBeClosed(path: string, file: View, { map, scene }: Making): boolean {
+  const rulesOf = (view: View): string => JSON.stringify([guardsOf(view.settings, scene).guards, view.settings.handler?.value]);
+  const here = map.points.filter((point) => point.path.startsWith(path)).map((point) => map.view(point, [], true));
+  const named = map.expressions.filter(({ pattern }) => !pattern.includes('\\.ht')).map((one) => map.view(file.point, [one], true));
+  return [...here, ...named].some((view) => rulesOf(view) !== rulesOf(file));
 }
 
 /** The point that a path lies in. */
@@ -386,7 +436,7 @@ function leading(view: View): readonly RegexMatcher[] {
         : action.kind === 'folder'
           ? action.alias.match
           : undefined;
-  const first = fitting.find((one) => one === match);
+  const first = fitting.find((one) => match?.kind === 'regex' && one.pattern === match.pattern);
   return first === undefined ? fitting : [first, ...fitting.filter((one) => one !== first)];
 }
 
@@ -396,32 +446,69 @@ function regexPath(view: View): string {
   return all.length === 1 && only?.anyCase === true ? `~* ${only.pattern}` : `~ ${bothRegex(all)}`;
 }
 
+/** Expressions that may fit one path: the larger sets first. Too many to combine all of them: two at most. */
+function setsOf(touching: readonly RegexMatcher[]): readonly (readonly RegexMatcher[])[] {
+  if (touching.length <= mostTogether) return subsets(touching);
+  const some = touching.slice(0, mostPaired);
+  const pairs = some.flatMap((one, index) => some.slice(index + 1).map((other) => [one, other]));
+  return [...pairs, ...touching.map((one) => [one])];
+}
+
+/** A route within another takes over what it does not say itself: what does not hold there is said. */
+function withoutAround(nested: RouteSource, around: RouteSource, site: Partial<SiteSource>): RouteSource {
+  if (around.addHeaders !== undefined) nested.addHeaders ??= [];
+  if (around.access !== undefined) nested.access ??= [];
+  if (around.basicAuth !== undefined) nested.basicAuth ??= false;
+  if (around.satisfy !== undefined) nested.satisfy ??= 'all';
+  if (around.errorPages !== undefined) nested.errorPages ??= site.errorPages ?? [];
+  if (around.compress !== undefined) nested.compress ??= site.compress ?? false;
+  if (around.maxBody !== undefined && site.maxBody !== undefined) nested.maxBody ??= site.maxBody;
+  return nested;
+}
+
 /** Routes for what expressions change within a point. */
 function nestedRoutes(point: Point, site: Partial<SiteSource>, making: Making): RouteSource[] {
   const { map, scene, server } = making;
-  const make = (fitting: readonly RegexMatcher[]): RouteSource => routeOf(map.view(point, fitting), true, site, making);
+  const make = (fitting: readonly RegexMatcher[]): RouteSource =>
+    routeOf(regexPath(map.view(point, fitting)), map.view(point, fitting), true, site, making);
   const untouched = make([]);
   const touching = map.expressions.filter(
     (one) =>
       !sameRoute(make([one]), untouched) ||
-      map.expressions.some((other) => other !== one && !sameRoute(make(inOrder([one, other], map)), make([other]))),
+      (map.expressions.length <= 2 * mostPaired &&
+        map.expressions.some((other) => other !== one && !sameRoute(make(inOrder([one, other], map)), make([other])))),
   );
+  const made = setsOf(touching).map((set) => ({ set, route: make(inOrder(set, map)) }));
   if (touching.length > mostTogether) {
     const message = `more than ${mostTogether} regular expressions hold below ${point.path}; where three of them fit one path, only two are counted`;
     scene.warning('config/apache-value', message, server.at, 'Write fewer of them, or in sections of their own paths.');
+    // What one of them closes stays closed, whatever the others say.
+    const closed = made.filter(
+      ({ set, route }) => set.length === 1 && (route.access !== undefined || route.basicAuth !== undefined || route.status === 501),
+    );
+    return [...closed, ...made.filter((one) => !closed.includes(one))].map(({ route }) => route);
   }
-  const sets = touching.length > mostTogether ? subsets(touching.slice(0, 12)).filter((set) => set.length < 3) : subsets(touching);
-  const made = sets.map((set) => ({ set, view: map.view(point, inOrder(set, map)), route: make(inOrder(set, map)) }));
-  const kept = made.filter(({ set, route }, index) => {
-    const next = made.slice(index + 1).find((later) => later.set.every((one) => set.includes(one)));
-    return set.length === 1
-      ? !sameRoute(route, untouched) || made.some((other) => other.set.length > 1)
-      : next === undefined || !sameRoute(route, next.route);
-  });
-  return kept.map(({ view, route }) => ({ path: regexPath(view), ...route }));
+  // From the last: a set is told by the first one kept behind it that fits whenever it does.
+  const kept = made.reduceRight<typeof made>((behindIt, one) => {
+    const next = behindIt.find(({ set }) => set.every((expression) => one.set.includes(expression)));
+    if (!sameRoute(one.route, next?.route ?? untouched)) behindIt.unshift(one);
+    return behindIt;
+  }, []);
+  return kept.map(({ route }) => route);
 }
 
 const inOrder = (set: readonly RegexMatcher[], map: PathMap): readonly RegexMatcher[] => map.expressions.filter((one) => set.includes(one));
+
+/** Tells lines that an earlier one hides. */
+function tellHidden(server: Server, scene: Scene): void {
+  const pathOf = ({ match }: Pass | Redirect): string => (match.kind === 'path' ? match.path : '');
+  const nameOf = (line: Pass | Redirect): string => ('status' in line ? 'Redirect' : 'ProxyPass');
+  for (const { line, by } of hiddenLines(server)) {
+    const [one, other] = [`${nameOf(line)} ${pathOf(line)}`, `${nameOf(by)} ${pathOf(by)}`];
+    const hint = nameOf(line) === nameOf(by) ? 'Write the longer path first.' : `Write ProxyPass ${pathOf(line)} ! above it.`;
+    scene.warning('config/apache-never-used', `${one} is never used: ${other} on line ${by.at.line} takes its requests`, line.at, hint);
+  }
+}
 
 /** All routes of a server, and the steps before them. What the site says already (`site`) is not said again. */
 export function routesOf(
@@ -429,10 +516,11 @@ export function routesOf(
   site: Partial<SiteSource>,
   scene: Scene,
 ): { readonly routes: RouteSource[]; readonly steps: StepSource[] } {
+  tellHidden(server, scene);
   const map = mapOf(server);
   const ways: Way[] = [];
   const making: Making = { server, scene, map, ways, named: new Map() };
-  Object.assign(site, sharedOf(map.base, making));
+  Object.assign(site, sharedOf(map.base, making), siteHeaders(map, scene));
   const isElsewhere = (path: string): boolean => {
     const views = [pointFor(path, map), ...map.points.filter((point) => path.endsWith('/') && covers(path, point) && path !== '/')].map(
       (point) => map.view(point, []),
@@ -442,18 +530,25 @@ export function routesOf(
   const root = inherited(server, 'root')?.value;
   const isOn = server.settings.rewriteEngine?.value === true;
   const steps = isOn ? stepsOfRules(server.settings.rewrites, { scene, root, ways, isElsewhere }) : [];
-  if (steps.length > 0 && ways.length > 0) steps.unshift({ set: { apache_way: '', apache_to: '' } });
+  const first: StepSource = { set: { apache_seen: '1', ...(ways.length > 0 ? { apache_way: '', apache_to: '' } : {}) } };
+  // Rules are asked once: not again for the index file of a folder or an error page.
+  const once: StepSource[] = steps.length === 0 ? [] : [{ if: { value: '$apache_seen', notEquals: '1' }, steps: [first, ...steps] }];
   const routes = map.points.flatMap((point): RouteSource[] => {
     if (point.isExact) {
       const fitting = map.expressions.filter((one) => fitsPath(one, point.path));
-      return [{ path: `= ${point.path}`, ...routeOf(map.view(point, fitting), false, site, making) }];
+      return [routeOf(`= ${point.path}`, map.view(point, fitting), false, site, making)];
     }
-    const route = routeOf(map.view(point, []), false, site, making);
-    const routes = nestedRoutes(point, site, making);
-    return [{ path: point.path, ...route, ...(routes.length > 0 ? { routes } : {}) }];
+    const route = routeOf(point.path, map.view(point, []), false, site, making);
+    const routes = nestedRoutes(point, site, making).map((nested) => withoutAround(nested, route, site));
+    if (routes.length > 0) route.routes = routes;
+    return [route];
   });
-  return { routes: [...routes, ...making.named.values()], steps };
+  return { routes: [...routes, ...making.named.values()], steps: once };
 }
+
+/** Headers of answers that no route gives: redirects and refusals of rewrite rules outside of sections. */
+const siteHeaders = (map: PathMap, scene: Scene): Pick<SiteSource, 'addHeaders'> =>
+  answerHeaders(map.view({ path: '/', isExact: false }, []).settings.answerHeaders, 'own', scene);
 
 /** What the site says for all its routes. */
 function sharedOf(base: Settings, making: Making): Partial<SiteSource> {

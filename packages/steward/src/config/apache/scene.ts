@@ -27,6 +27,8 @@ export interface Pass {
   readonly target?: ProxyTarget;
   readonly connectTimeoutMs?: number;
   readonly timeoutMs?: number;
+  /** `nocanon`: the path goes on as it was sent. */
+  readonly isRaw?: boolean;
   readonly at: Position;
   readonly targetAt: Position;
 }
@@ -49,6 +51,8 @@ export interface Redirect {
   readonly match: Matcher;
   readonly status: number;
   readonly to?: string;
+  /** Of a section, without a path of its own: what follows the path of the section is not put behind the address. */
+  readonly isWhole?: boolean;
   readonly at: Position;
 }
 

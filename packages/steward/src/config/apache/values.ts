@@ -54,7 +54,6 @@ export function headerText(text: string): string | undefined {
   let known = true;
   const plain = text.replace(/^expr=/, '').replaceAll(/%(%|\{([\w:-]+)\}([se]?)|.)/g, (all, what: string, name: string | undefined) => {
     if (what === '%') return isExpression ? all : '%';
-    if (what === 't' && !isExpression) return 't=${msec}';
     const variable = name === undefined ? undefined : variableOf(name);
     known &&= variable !== undefined;
     return variable ?? '';
@@ -67,7 +66,7 @@ const formatLetters: Readonly<Record<string, string>> = {
   a: '$remote_addr',
   h: '$remote_addr',
   A: '$server_addr',
-  b: '$body_bytes_sent',
+  b: '${apache_bytes}',
   B: '$body_bytes_sent',
   D: '$request_time',
   f: '$request_filename',
@@ -122,6 +121,7 @@ export function logText(format: string): {
     .replaceAll('\\"', '"')
     .replaceAll('\\t', '\t')
     .replaceAll('\\n', ' ')
+    .replaceAll('%U%q', '$request_uri')
     .replaceAll(/%([!\d,]*)([<>]?)(?:\{([^}]*)\})?(\^?[a-zA-Z%])/g, (all, _status, _which, name: string | undefined, letter: string) => {
       if (letter === 'D' || (letter === 'T' && name !== 'ms' && name !== 's')) changed.push(all);
       const found = formatVariable(letter, name);

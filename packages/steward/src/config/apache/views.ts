@@ -79,6 +79,42 @@ function onPath(matcher: RegexMatcher, root: string | undefined): RegexMatcher {
   return front === undefined ? matcher : { ...matcher, pattern: `^${pattern.slice(front.length)}` };
 }
 
+/** A line for a path, and the one above that takes its requests. */
+export interface Hidden {
+  readonly line: Pass | Redirect;
+  readonly by: Pass | Redirect;
+}
+
+/** The earlier line that takes all requests of a path. */
+function hiding(line: Pass | Redirect, earlier: readonly (Pass | Redirect)[]): Pass | Redirect | undefined {
+  const { match } = line;
+  if (match.kind !== 'path') return undefined;
+  return earlier.find((other) => other.match.kind === 'path' && covers(other.match.path, { path: match.path, isExact: true }));
+}
+
+const handsOn = (passes: readonly Pass[]): readonly Pass[] => passes.filter(({ target }) => target !== undefined);
+
+/** Lines that no request reaches. */
+export function hiddenLines(server: Server): readonly Hidden[] {
+  const passes = allLines(server, 'passes');
+  const redirects = allLines(server, 'redirects');
+  const found = (line: Pass | Redirect, earlier: readonly (Pass | Redirect)[]): readonly Hidden[] => {
+    const by = hiding(line, earlier);
+    return by === undefined ? [] : [{ line, by }];
+  };
+  return [
+    ...passes.flatMap((pass, index) => found(pass, passes.slice(0, index))),
+    ...redirects.flatMap((redirect, index) => {
+      // What a pass leaves out with ! is still redirected.
+      const out = passes.find(({ match, target }) => target === undefined && match.kind === 'path' && isUnder(redirect, match.path));
+      const before = out === undefined ? handsOn(passes) : handsOn(passes.slice(0, passes.indexOf(out)));
+      return found(redirect, [...before, ...redirects.slice(0, index)]);
+    }),
+  ];
+}
+
+const isUnder = ({ match }: Redirect, path: string): boolean => match.kind === 'path' && covers(path, { path: match.path, isExact: true });
+
 /** Everything `server` says about paths. */
 export function mapOf(server: Server): PathMap {
   const { main } = server;
@@ -90,8 +126,9 @@ export function mapOf(server: Server): PathMap {
     const [first, ...more] = section.matchers;
     return first?.kind === 'regex' ? { ...section, matchers: [onPath(first, root?.value), ...more] } : section;
   });
-  const passes = allLines(server, 'passes');
-  const redirects = allLines(server, 'redirects');
+  const hidden = new Set<Pass | Redirect>(hiddenLines(server).map(({ line }) => line));
+  const passes = allLines(server, 'passes').filter((line) => !hidden.has(line));
+  const redirects = allLines(server, 'redirects').filter((line) => !hidden.has(line));
   const aliases = allLines(server, 'folders');
   const served: readonly Alias[] =
     root === undefined ? aliases : [...aliases, { match: { kind: 'path', path: '/' }, folder: root.value, at: root.at, folderAt: root.at }];
@@ -104,14 +141,15 @@ export function mapOf(server: Server): PathMap {
     return matcher.kind === 'folder' ? served.flatMap((alias) => pathOf(alias, matcher.folder) ?? []) : [];
   });
   const points = new Map<string, Point>(['/', ...paths].flatMap(pointsOf).map((point) => [point.path, point]));
-  const expressions = [...new Set(matchers.filter((matcher) => matcher.kind === 'regex'))];
+  const keyOf = ({ pattern, anyCase = false }: RegexMatcher): string => `${anyCase} ${pattern}`;
+  const expressions = [...new Map(matchers.flatMap((one) => (one.kind === 'regex' ? [[keyOf(one), one] as const] : []))).values()];
 
   const fits = (matcher: Matcher, point: Point, fitting: readonly RegexMatcher[], action: Action): boolean => {
     switch (matcher.kind) {
       case 'path':
         return covers(matcher.path, point);
       case 'regex':
-        return fitting.includes(matcher);
+        return fitting.some((one) => keyOf(one) === keyOf(matcher));
       case 'folder':
         return action.kind === 'folder' && action.alias.match.kind === 'path' && isWithin(folderOf(action.alias, point), matcher.folder);
       case 'target':
@@ -151,10 +189,11 @@ export function mapOf(server: Server): PathMap {
     );
     const isOn =
       (holding.findLast((section) => section.settings.rewriteEngine !== undefined)?.settings ?? base).rewriteEngine?.value === true;
+    const isLocated = holding.some((section) => section.kind === 'location' && section.settings.redirect === settings.redirect);
     const [first] = ruling?.matchers ?? [];
     const front = first?.kind === 'folder' && action.kind === 'folder' ? pathOf(action.alias, first.folder) : undefined;
     const rules = ruling !== undefined && isOn ? { settings: ruling.settings, front: `${front ?? '/'}/`.replace(/\/+/g, '/') } : undefined;
-    return { point, fitting, settings, action: finalAction(action, settings), ...(rules && { rules }) };
+    return { point, fitting, settings, action: finalAction(action, settings, isLocated), ...(rules && { rules }) };
   };
   return { points: [...points.values()], expressions, base, view };
 }
@@ -162,10 +201,10 @@ export function mapOf(server: Server): PathMap {
 /** ProxyPass, and not `SetHandler proxy:`. */
 const isReal = (pass: Pass | undefined): boolean => pass !== undefined && !(pass.match.kind === 'path' && pass.match.path === '');
 
-/** What sections make of it: a redirect of their own, a handler that hands on. */
-function finalAction(action: Action, { redirect, pass }: Settings): Action {
-  if (action.kind === 'redirect') return action;
-  if (redirect !== undefined) return { kind: 'redirect', redirect, isEarly: false };
-  if (pass?.target !== undefined && !isReal(pass) && action.kind !== 'proxy') return { kind: 'proxy', pass, target: pass.target };
+/** What sections make of it: a redirect of their own (that of a <Location> before anybody is asked), a handler that hands on. */
+function finalAction(action: Action, { redirect, pass }: Settings, isLocated: boolean): Action {
+  if (redirect !== undefined && (isLocated || action.kind !== 'redirect'))
+    return { kind: 'redirect', redirect, isEarly: isLocated && action.kind !== 'proxy' };
+  if (pass?.target !== undefined && !isReal(pass) && action.kind === 'folder') return { kind: 'proxy', pass, target: pass.target };
   return action;
 }

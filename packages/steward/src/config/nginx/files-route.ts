@@ -48,26 +48,53 @@ function warnOfDoubledPath(root: Given<string>, level: Level, location: Location
   scene.warning('config/nginx-doubled-path', `root "${root.value}" repeats the path of location "${location.text}"`, root.at, hint);
 }
 
-/** Media types that `level` gives extensions and Steward would not. */
-function ownTypes(level: Level): Record<string, string> {
-  const types = inherited(level, 'types')?.value ?? {};
-  return Object.fromEntries(Object.entries(types).filter(([extension, type]) => lookup(extension) !== type));
+/** A list of types as long as this is one of all types, such as mime.types; a shorter one says what there is to be. */
+const allTypes = 30;
+
+/** Whether `level` knows the types it lists and no others: `types { }` makes pages of uploads harmless. */
+function isShortList(level: Level): boolean {
+  const types = inherited(level, 'types')?.value;
+  return types !== undefined && Object.keys(types).length < allTypes;
 }
 
-/** The media type nginx gives a text for this path: by its extension when one exact path is meant. */
-export function typeOf(level: Level, path: string | undefined): string {
+/** Media types that `level` gives extensions and Steward would not. */
+function ownTypes(level: Level): Record<string, string> {
+  const types = Object.entries(inherited(level, 'types')?.value ?? {});
+  const own = isShortList(level) ? types : types.filter(([extension, type]) => lookup(extension) !== type);
+  return Object.fromEntries(own.map(([extension, type]) => [extension, withCharset(level, type)]));
+}
+
+/** What nginx says the charset of (https://nginx.org/en/docs/http/ngx_http_charset_module.html#charset_types). */
+const charsetTypes = /^(text\/(html|xml|plain|vnd\.wap\.wml)|application\/(javascript|rss\+xml))$/;
+
+/** A media type as `level` sends it. */
+function withCharset(level: Level, type: string): string {
+  const charset = inherited(level, 'charset')?.value ?? false;
+  return charset === false || !charsetTypes.test(type) ? type : `${type}; charset=${charset}`;
+}
+
+/** The media type nginx gives a text for this very path. */
+export function typeOf(level: Level, path: string): string {
   const types = inherited(level, 'types')?.value ?? fewTypes;
-  const extension = /\.([^./]+)$/.exec(path ?? '')?.[1]?.toLowerCase() ?? '';
+  const extension = /\.([^./]+)$/.exec(path)?.[1]?.toLowerCase() ?? '';
   const byDefault = inherited(level, 'defaultType')?.value ?? nginxDefaultType;
-  return Object.hasOwn(types, extension) ? (types[extension] ?? byDefault) : byDefault;
+  return withCharset(level, Object.hasOwn(types, extension) ? (types[extension] ?? byDefault) : byDefault);
 }
 
 function setTypes(route: RouteSource, level: Level, scene: Scene): void {
   const types = ownTypes(level);
   const byDefault = inherited(level, 'defaultType');
   if (Object.keys(types).length > 0) route.types = types;
-  if (byDefault === undefined) route.defaultType = nginxDefaultType;
-  else if (byDefault.value !== stewardDefaultType) scene.draft.set(route, 'defaultType', byDefault);
+  if (isShortList(level)) route.builtInTypes = false;
+  if (byDefault === undefined) route.defaultType = withCharset(level, nginxDefaultType);
+  else if (byDefault.value !== stewardDefaultType)
+    scene.draft.set(route, 'defaultType', given(withCharset(level, byDefault.value), byDefault));
+}
+
+/** The types of the texts that `level` answers, by the path. */
+export function setAnswerTypes(route: RouteSource, level: Level, scene: Scene): void {
+  setTypes(route, level, scene);
+  route.defaultType ??= stewardDefaultType;
 }
 
 /** The folder that `level` serves, with what try_files looks for there; false when the file names none. */
@@ -102,5 +129,7 @@ export function setFiles(route: RouteSource, level: Level, location: LocationLev
   }
   if (inherited(level, 'precompressed')?.value === true) route.precompressed = ['gzip'];
   setTypes(route, level, scene);
+  const modified = inherited(level, 'ifModifiedSince');
+  if (modified !== undefined && modified.value !== 'exact') scene.draft.set(route, 'ifModifiedSince', modified);
   return true;
 }

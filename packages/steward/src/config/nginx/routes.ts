@@ -2,7 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Position } from '../problem.ts';
 import type { RouteSource } from '../sections/site.ts';
-import { setFiles, setFolderOfTries, typeOf } from './files-route.ts';
+import { setAnswerTypes, setFiles, setFolderOfTries, typeOf } from './files-route.ts';
 import { inherited } from './inherit.ts';
 import { setProxy } from './proxy-route.ts';
 import { given, type Level, type LocationLevel, type Scene, type ServerLevel } from './scene.ts';
@@ -39,9 +39,16 @@ function setAnswer(
   }
   const text = resolveText(scene, answer.text ?? '', use);
   setResponse(route, answer.status, at, scene, text);
-  const type = typeOf(level, location?.kind === 'exact' ? location.text : undefined);
-  if (text !== '' && !bodyless(answer.status)) route.contentType = type;
+  if (bodyless(answer.status) || (text === '' && answer.status >= 300)) return;
+  if (location?.kind === 'exact') route.contentType = typeOf(level, location.text);
+  else setAnswerTypes(route, level, scene);
 }
+
+/** Whether one of these instructions answers with a text. */
+const answersText = (lines: readonly StepLine[]): boolean =>
+  lines.some((line) =>
+    line.kind === 'if' ? answersText(line.level.settings.steps) : line.kind === 'return' && line.answer.text !== undefined,
+  );
 
 /** What answers on `level`: an `if` has what its location has, unless it says otherwise. */
 function handlerOf(level: Level): Pick<Level['settings'], 'proxyPass' | 'foreign' | 'counters'> {
@@ -119,6 +126,7 @@ function routeOf(level: Level, location: LocationLevel | undefined, around: Shar
   if (before.length > 0) route.steps = stepsOf(before, scene, (block) => routeOfIf(block, location, shared, scene));
   if (own !== undefined) setAnswer(route, own, level, location, scene);
   else setContent(route, level, location, scene);
+  if (answersText(before) && route.contentType === undefined) setAnswerTypes(route, level, scene);
   setRest(route, level, own === undefined ? shared : unguarded(shared), around, scene);
   if (own === undefined && location !== undefined) setExcept(route, location, shared, scene);
   if (location !== undefined && location.locations.length > 0)

@@ -1,5 +1,6 @@
 /** What one level says itself; inherit.ts adds what the levels around it say. */
 import type { Given } from '../draft.ts';
+import type { ProxiedReason } from '../model.ts';
 import type { Position } from '../problem.ts';
 import type { Word } from './parse.ts';
 
@@ -129,6 +130,12 @@ export interface Single {
   compressTypes: Given<readonly string[]>;
   compressLeast: Given<number>;
   compressLevel: Given<number>;
+  /** Undefined inside: any. */
+  compressProxied: Given<readonly ProxiedReason[] | undefined>;
+  compressOld: Given<boolean>;
+  /** False: none. */
+  charset: Given<string | false>;
+  ifModifiedSince: Given<'exact' | 'before' | 'off'>;
   satisfy: Given<'all' | 'any'>;
   /** `off` is undefined inside. */
   realm: Given<string | undefined>;

@@ -1,4 +1,5 @@
 /** What a site says for its routes and a route may say otherwise: headers, errors, limits, access, compression, logs, bodies. */
+import type { ProxiedReason } from '../model.ts';
 import type { RouteSource } from '../sections/site.ts';
 import { formatSize } from '../units.ts';
 import { inherited, inheritedLines } from './inherit.ts';
@@ -12,6 +13,7 @@ type Key =
   | 'errorPages'
   | 'compress'
   | 'log'
+  | 'charset'
   | 'rate'
   | 'connections'
   | 'access'
@@ -32,6 +34,7 @@ const nothing: Shared = {
   errorPages: [],
   compress: false,
   log: undefined,
+  charset: 'utf-8',
   rate: [],
   connections: [],
   access: [],
@@ -62,6 +65,12 @@ function errorPages(level: Level, scene: Scene): Shared['errorPages'] {
   });
 }
 
+/** nginx compresses nothing for proxies unless it is told. */
+function proxied(level: Level): { proxied?: ProxiedReason[] } {
+  const given = inherited(level, 'compressProxied');
+  return given !== undefined && given.value === undefined ? {} : { proxied: [...(given?.value ?? [])] };
+}
+
 function compression(level: Level): Shared['compress'] {
   if (inherited(level, 'compress')?.value !== true) return false;
   const types = inherited(level, 'compressTypes')?.value ?? [];
@@ -70,6 +79,8 @@ function compression(level: Level): Shared['compress'] {
     types: types.includes('*') ? ['*'] : [...new Set(['text/html', ...types])],
     minSize: formatSize(inherited(level, 'compressLeast')?.value ?? nginxLeastCompressed),
     level: inherited(level, 'compressLevel')?.value ?? 1,
+    ...proxied(level),
+    ...(inherited(level, 'compressOld')?.value === true && { http10: true }),
   };
 }
 
@@ -190,6 +201,7 @@ export function sharedOf(level: Level, scene: Scene): Shared {
     errorPages: errorPages(level, scene),
     compress: compression(level),
     log: logs(level, scene),
+    charset: inherited(level, 'charset')?.value ?? false,
     rate: rates(level, scene),
     connections: connections(level, scene),
     ...guardsOf(level, scene),

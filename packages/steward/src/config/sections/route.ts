@@ -148,8 +148,27 @@ const filing = {
       description: 'Send NAME.br, NAME.zst or NAME.gz when it is there and the client takes it. Default: false.',
     }),
   ),
-  types: Type.Optional(headersShape('Media types by extension, before the built-in ones.')),
-  defaultType: Type.Optional(Type.String({ description: 'Media type of unknown extensions. Default: application/octet-stream.' })),
+  types: Type.Optional(
+    headersShape('Media types by extension, before the built-in ones. A route that has them gives them to its texts, too.'),
+  ),
+  builtInTypes: Type.Optional(Type.Boolean({ description: 'Whether the built-in media types count, too. Default: true.' })),
+  defaultType: Type.Optional(
+    Type.String({
+      description:
+        'Media type of unknown extensions; a route that has one gives its texts the type of the path. Default: application/octet-stream.',
+    }),
+  ),
+  charset: Type.Optional(
+    Type.Union([Type.Literal(false), Type.String()], {
+      description: "What built-in types of texts name as their charset; false names none. Default: the site's, else utf-8.",
+    }),
+  ),
+  ifModifiedSince: Type.Optional(
+    words(
+      ['exact', 'before', 'off'],
+      "Which dates get 304: the file's own, so that an older version put back is sent again; also later ones; none. Default: exact.",
+    ),
+  ),
 };
 
 const basicShape = closed(
@@ -253,7 +272,7 @@ const answering = {
   status: Type.Optional(
     Type.Integer({ minimum: 0, maximum: 999, description: 'Status of `redirect` (default 302) or `respond` (default 200); 444 hangs up.' }),
   ),
-  contentType: Type.Optional(Type.String({ description: 'Of `respond`. Default: text/plain; charset=utf-8.' })),
+  contentType: Type.Optional(Type.String({ description: 'Of `respond`. Default: by defaultType, else text/plain; charset=utf-8.' })),
   maxBody: Type.Optional(size('largest request body, streamed and never held in memory; 0 sets no limit', "the site's")),
   addHeaders: Type.Optional(headerListShape(addedHeaderShape, "Headers added to the answer, with variables. Default: the site's.")),
   expires: Type.Optional(
@@ -290,6 +309,16 @@ const answering = {
             ),
             minSize: Type.Optional(size('smaller answers are left as they are', '1KB')),
             level: Type.Optional(Type.Integer({ minimum: 1, maximum: 9, description: '1 is fast, 9 is small. Default: 4.' })),
+            proxied: Type.Optional(
+              Type.Array(
+                words(
+                  ['expired', 'no-cache', 'no-store', 'private', 'no_last_modified', 'no_etag', 'auth'],
+                  "reason, as nginx's gzip_proxied",
+                ),
+                { description: 'Compress for requests with a Via header only for these reasons. Default: like all others.' },
+              ),
+            ),
+            http10: Type.Optional(Type.Boolean({ description: 'Compress for HTTP/1.0 too. Default: false.' })),
           },
           'What to compress.',
         ),
@@ -359,6 +388,7 @@ export const sharedByRoutes = {
   errorPages: answering.errorPages,
   compress: answering.compress,
   log: answering.log,
+  charset: filing.charset,
   rate: answering.rate,
   connections: answering.connections,
   ...guarding,

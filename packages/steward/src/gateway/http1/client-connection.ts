@@ -206,7 +206,8 @@ export class ClientConnection implements Carrier, BodySink {
     if (this.#decoder === undefined) return reader.onBodyEnd(undefined);
     this.#awaitBody();
     this.#takeAhead();
-    if (!this.#paused) this.socket.resume();
+    // Once that was all of it, the body of the request behind may be the one that waits.
+    if (this.#reader === reader && !this.#paused) this.socket.resume();
   }
 
   /** Parts that came with the head. */
@@ -298,6 +299,10 @@ export class ClientConnection implements Carrier, BodySink {
   }
 
   // ---- the answer
+
+  endAfter(): void {
+    this.#keepAlive = false;
+  }
 
   sendContinue(): void {
     this.socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');

@@ -122,7 +122,7 @@ test('one Host, at most so many headers, and one expectation', () => {
   assert.equal(verdict(request(many(maxHeaderLines - 1))), '0 keep');
   assert.equal(verdict(request(many(maxHeaderLines))), '431');
   assert.equal(verdict(request('Expect: 100-Continue\r\nContent-Length: 1')), '1 keep expects');
-  assert.equal(verdict(request('Expect: 200-ok')), '417');
+  assert.equal(verdict(request('Expect: 200-ok')), '0 keep');
   assert.equal(verdict(request('Expect: 100-continue', 'GET / HTTP/1.0')), '0');
 });
 
@@ -133,6 +133,7 @@ test('a connection goes on or changes its protocol when both sides can know', ()
     ['GET / HTTP/1.0', 'Connection: Keep-Alive', '0 keep'],
     ['GET / HTTP/1.1', 'Connection: Upgrade\r\nUpgrade: websocket', '0 keep websocket'],
     ['GET / HTTP/1.1', 'Upgrade: websocket', '0 keep'],
+    ['GET / HTTP/1.1', 'Connection: Upgrade\r\nUpgrade: h2c', '0 keep'],
     ['GET / HTTP/1.0', 'Connection: Upgrade\r\nUpgrade: websocket', '0'],
     ['POST / HTTP/1.1', 'Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3', '3 keep'],
     ['POST / HTTP/1.1', 'Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked', `${chunked} keep`],

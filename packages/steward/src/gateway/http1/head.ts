@@ -4,6 +4,7 @@
  * folded, no space stands before a colon, a length is said once, and never together with chunks. Pure.
  */
 import { Headers, headerName, mayTrail, saysConnection } from '../headers.ts';
+import { mayUpgrade } from '../upgrade.ts';
 
 /** How the end of a body is known: a number of bytes, or one of these. */
 export const chunked = -1;
@@ -20,7 +21,7 @@ export interface RequestHead {
   readonly keepAlive: boolean;
   /** The client waits for 100 (Continue) before it sends its body. */
   readonly expectsContinue: boolean;
-  /** The protocol in the Upgrade header, if Connection says so too and there is no body in between. */
+  /** The protocol in the Upgrade header, if it may be changed to, Connection says so too and there is no body in between. */
   readonly upgrade: string | undefined;
 }
 
@@ -160,7 +161,6 @@ function requestOf(method: string, target: string, minor: number, headers: Heade
   const { connection, expect } = notes;
   // What came behind a body would be read by two programs in two protocols.
   const bodiless = notes.codings === 0 && notes.length === 0;
-  if (expect !== '' && expect.toLowerCase() !== '100-continue') return fault(417, 'an expectation other than 100-continue');
   return {
     method,
     target,
@@ -168,8 +168,9 @@ function requestOf(method: string, target: string, minor: number, headers: Heade
     headers,
     bodyLength: notes.codings > 0 ? chunked : notes.length,
     keepAlive: minor === 1 ? !saysConnection(connection, 'close') : saysConnection(connection, 'keep-alive'),
-    expectsContinue: expect !== '' && minor === 1,
-    upgrade: bodiless && notes.upgrade !== '' && minor === 1 && saysConnection(connection, 'upgrade') ? notes.upgrade : undefined,
+    // Other expectations are nobody's: 417 is allowed, not asked for (RFC 9110, 10.1.1).
+    expectsContinue: minor === 1 && expect.toLowerCase() === '100-continue',
+    upgrade: bodiless && minor === 1 && mayUpgrade(notes.upgrade) && saysConnection(connection, 'upgrade') ? notes.upgrade : undefined,
   };
 }
 

@@ -55,7 +55,8 @@ class ClientSession implements Http2Connection, Timed {
         enablePush: false,
       },
       maxHeaderListPairs: maxHeaderLines + 8,
-      maxSessionMemory: 16,
+      // In megabytes: every stream may hold back an answer for a slow client.
+      maxSessionMemory: 32,
       // Upstreams do send some headers twice.
       strictSingleValueFields: false,
     });
@@ -158,6 +159,11 @@ class ClientStream implements Carrier, Timed {
     const path = pseudo[':path'] ?? '';
     const headers = isMethod(method) && method !== 'CONNECT' && isPath(path) ? headersOf(pseudo, raw) : undefined;
     this.#bodyLeft = !ended;
+    // They may be here before anybody reads the body.
+    if (!ended)
+      this.#stream.on('trailers', (_fields, _flags, sent: readonly string[]) => {
+        this.#sentTrailers = trailersOf(sent);
+      });
     if (headers === undefined) return this.#refuse(receiver);
     this.#isHead = method === 'HEAD';
     const length = headers.get('content-length');
@@ -189,9 +195,6 @@ class ClientStream implements Carrier, Timed {
     if (this.#listens) return void this.#stream.resume();
     this.#listens = true;
     this.#stream.on('data', (part: Buffer) => this.#takePart(part));
-    this.#stream.on('trailers', (_fields, _flags, raw: readonly string[]) => {
-      this.#sentTrailers = trailersOf(raw);
-    });
     this.#stream.on('end', () => this.#endBody());
   }
 

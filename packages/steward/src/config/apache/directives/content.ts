@@ -26,7 +26,13 @@ function addRedirect(call: Call, status: number, match: Matcher, from: Word | un
     scene.error('config/apache-arguments', `${shown} ${message}`, directive.at, 'Write Redirect permanent /old https://example.com/new');
     return;
   }
-  const redirect: Redirect = { match, status, ...(to === undefined ? {} : { to: to.text }), at: (to ?? from ?? directive).at };
+  const redirect: Redirect = {
+    match,
+    status,
+    ...(to === undefined ? {} : { to: to.text }),
+    ...(from === undefined ? { isWhole: true } : {}),
+    at: (to ?? from ?? directive).at,
+  };
   if (level.context === 'server') call.server.own.redirects.push(redirect);
   else level.settings.redirect = redirect;
 }

@@ -1,6 +1,7 @@
 /** Names, addresses and certificates: VirtualHost, Listen, ServerName, ServerAlias, SSL*. */
 import { posix } from 'node:path';
 import type { Word } from '../lex.ts';
+import { rangeOf } from '../ranges.ts';
 import {
   badValue,
   type Call,
@@ -17,7 +18,6 @@ import {
   type Server,
   type ServerSettings,
 } from '../scene.ts';
-import { rangeOf } from './access.ts';
 
 const everyAddress = new Set(['*', '_default_', '0.0.0.0', '[::]']);
 

@@ -1,6 +1,6 @@
 /** Access logs (https://httpd.apache.org/docs/2.4/mod/mod_log_config.html). */
 import type { Word } from '../lex.ts';
-import { type Call, type Entry, firstArg, many } from '../scene.ts';
+import { type Call, type Entry, many } from '../scene.ts';
 import { hasDollar } from '../values.ts';
 import { filePath } from './host.ts';
 
@@ -62,5 +62,4 @@ export const logEntries: readonly Entry[] = [
   ...['ErrorLog', 'LogLevel', 'ErrorLogFormat', 'GlobalLog', 'ForensicLog'].map(
     (name): Entry => ({ name, args: [0, many], undefinedNames: 'note', read: note(ownLog) }),
   ),
-  { name: 'BufferedLogs', args: [1, 1], read: (call) => void firstArg(call) },
 ];

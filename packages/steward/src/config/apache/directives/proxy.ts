@@ -98,6 +98,19 @@ export function balancerOf(scene: Scene, name: string, at: Word['at']): Balancer
   return found;
 }
 
+/** Tells a path and an address of which only one ends in a slash. */
+function tellSlashes(call: Call, path: string, target: ProxyTarget, word: Word): void {
+  if (path.endsWith('/') === target.path.endsWith('/')) return;
+  const front = `${call.directive.name}: only one of "${path}" and "${word.text}" ends in /`;
+  if (target.path === '' && path.endsWith('/')) {
+    const hint = 'Steward puts a / between them. Write the / at both ends.';
+    call.scene.warning('config/apache-value', `${front}; Apache would take the path for a part of the host`, word.at, hint);
+  } else if (target.path !== '') {
+    const [from, to] = path.endsWith('/') ? [`${path}x`, `${target.path}x`] : [`${path}/x`, `${target.path}/x`];
+    call.scene.warning('config/apache-value', `${front}: ${from} is handed on as ${to}`, word.at, 'Write the / at both ends or at none.');
+  }
+}
+
 /** The ProxyPass of `match`, with what is wrong told. A path and an address of which only one ends in a slash are glued as they are. */
 export function passOf(call: Call, match: Matcher, at: Word['at'], words: readonly Word[]): Pass | undefined {
   const [word, ...more] = words as [Word, ...Word[]];
@@ -106,14 +119,15 @@ export function passOf(call: Call, match: Matcher, at: Word['at'], words: readon
   if (target === undefined) return undefined;
   if (target !== 'none' && target.balancer === true) setRules(balancerOf(call.scene, target.host, word.at), parameters, call);
   const path = match.kind === 'path' ? match.path : undefined;
-  if (target !== 'none' && path !== undefined && path.endsWith('/') !== target.path.endsWith('/')) {
-    const glued = path.endsWith('/') ? `${target.path}x` : `${target.path}/x`;
-    const joined = path.endsWith('/') ? `${path}x` : `${path}x/x`;
-    const hint = 'Write the / at both ends or at none.';
-    const message = `${call.directive.name}: only one of "${path}" and "${word.text}" ends in /, so that ${path.endsWith('/') ? joined : `${path}/x`} becomes ${glued}`;
-    if (path.endsWith('/') || target.path !== '') call.scene.warning('config/apache-value', message, word.at, hint);
-  }
-  return { match, ...(target === 'none' ? {} : { target }), ...timesOf(parameters), at, targetAt: word.at };
+  if (target !== 'none' && path !== undefined) tellSlashes(call, path, target, word);
+  return {
+    match,
+    ...(target === 'none' ? {} : { target }),
+    ...timesOf(parameters),
+    ...(more.some(({ text }) => /^nocanon$/i.test(text)) ? { isRaw: true } : {}),
+    at,
+    targetAt: word.at,
+  };
 }
 
 /** `ProxyPass path url`, and `ProxyPass url` in a <Location>. */
@@ -322,11 +336,6 @@ export const proxyEntries: readonly Entry[] = [
     read: (call) => {
       call.level.settings.upstreamCa = given(filePath(call, firstArg(call)), firstArg(call));
     },
-  },
-  {
-    name: 'BalancerInherit',
-    args: [1, 1],
-    read: () => {},
   },
   { name: 'ProxyExpressMap', args: [1, many], read: (call) => leaveOut(call, 'Write variables: with cases in steward.yaml.') },
 ];

@@ -83,7 +83,7 @@ function readLocation(call: Call): void {
   const { word, isRegex } = place;
   if (isRegex) openSection(call, 'location', [{ kind: 'regex', pattern: word.text }]);
   else if (!word.text.startsWith('/')) badValue(call, word, 'a path', 'It starts with /.');
-  else if (isGlob(word.text)) openSection(call, 'location', [{ kind: 'regex', pattern: `^${globRegex(word.text)}(/|$)` }]);
+  else if (isGlob(word.text)) openSection(call, 'location', [{ kind: 'regex', pattern: `^${globRegex(word.text)}$` }]);
   else openSection(call, 'location', [{ kind: 'path', path: word.text }]);
 }
 

@@ -1,5 +1,6 @@
 /** What an answer carries and what becomes of errors: add_header, expires, error_page, gzip, internal, stub_status. */
 
+import type { ProxiedReason } from '../../model.ts';
 import { formatDuration } from '../../units.ts';
 import { count, flag, isText, size } from '../arguments.ts';
 import type { Word } from '../parse.ts';
@@ -111,6 +112,29 @@ function readPrecompressed(call: Call): void {
   else badValue(call, word, 'on or off', 'Write on or off.');
 }
 
+/** The reasons of gzip_proxied that Steward has, by their names. */
+const proxiedReasons: ReadonlyMap<string, ProxiedReason> = new Map(
+  (['expired', 'no-cache', 'no-store', 'private', 'no_last_modified', 'no_etag', 'auth'] as const).map((reason) => [reason, reason]),
+);
+
+/** https://nginx.org/en/docs/http/ngx_http_gzip_module.html#gzip_proxied */
+function readProxied(call: Call): void {
+  const wrong = call.args.find(({ text }) => text !== 'off' && text !== 'any' && !proxiedReasons.has(text));
+  if (wrong !== undefined) {
+    badValue(call, wrong, 'a reason of gzip_proxied', `Write off, any, or some of ${[...proxiedReasons.keys()].join(', ')}.`);
+    return;
+  }
+  const texts = call.args.map(({ text }) => text);
+  const reasons = texts.includes('off') ? [] : texts.includes('any') ? undefined : texts.flatMap((text) => proxiedReasons.get(text) ?? []);
+  call.level.settings.compressProxied = given(reasons, firstArg(call));
+}
+
+function readCompressVersion(call: Call): void {
+  const word = firstArg(call);
+  if (/^1\.[01]$/.test(word.text)) call.level.settings.compressOld = given(word.text === '1.0', word);
+  else badValue(call, word, '1.0 or 1.1', 'Write 1.0 or 1.1.');
+}
+
 const compressHint = 'Steward decides it by the request: it compresses for every client that takes it, and says Vary.';
 
 export const answerEntries: readonly Entry[] = [
@@ -122,7 +146,9 @@ export const answerEntries: readonly Entry[] = [
   size('gzip_min_length', 'compressLeast'),
   count('gzip_comp_level', 'compressLevel', 1, 9),
   { name: 'gzip_static', contexts: anywhere, args: [1, 1], once: true, read: readPrecompressed },
-  ...['gzip_proxied', 'gzip_vary', 'gzip_http_version', 'gzip_disable'].map(
+  { name: 'gzip_proxied', contexts: anywhere, args: [1, many], once: true, read: readProxied },
+  { name: 'gzip_http_version', contexts: anywhere, args: [1, 1], once: true, read: readCompressVersion },
+  ...['gzip_vary', 'gzip_disable'].map(
     (name): Entry => ({
       name,
       contexts: anywhere,

@@ -1,6 +1,6 @@
 /** Files and bodies: root, alias, index, try_files, default_type, client_max_body_size. */
 import { isText, readSize } from '../arguments.ts';
-import { anywhere, type Call, type Context, type Entry, firstArg, given, many } from '../scene.ts';
+import { anywhere, badValue, type Call, type Context, type Entry, firstArg, given, many, notTaken } from '../scene.ts';
 import { hasVariable } from '../variables.ts';
 
 const orIf: readonly Context[] = [...anywhere, 'if'];
@@ -32,6 +32,20 @@ function readTryFiles(call: Call): void {
   if (call.args.every((word) => isText(call, word))) call.level.settings.tryFiles = given(call.args, call.directive);
 }
 
+/** https://nginx.org/en/docs/http/ngx_http_charset_module.html#charset */
+function readCharset(call: Call): void {
+  const word = firstArg(call);
+  if (hasVariable(word.text)) notTaken(call, 'charset with a variable', word.at, 'Write its name.');
+  else call.level.settings.charset = given(word.text === 'off' ? false : word.text.toLowerCase(), word);
+}
+
+function readModifiedSince(call: Call): void {
+  const word = firstArg(call);
+  const { text } = word;
+  if (text === 'exact' || text === 'before' || text === 'off') call.level.settings.ifModifiedSince = given(text, word);
+  else badValue(call, word, 'exact, before or off', 'Write exact, before or off.');
+}
+
 export const fileEntries: readonly Entry[] = [
   { name: 'root', contexts: orIf, args: [1, 1], once: 'root', read: (call) => readFolder('root', call) },
   { name: 'alias', contexts: ['location'], args: [1, 1], once: 'root', read: (call) => readFolder('alias', call) },
@@ -46,5 +60,7 @@ export const fileEntries: readonly Entry[] = [
       call.level.settings.defaultType = given(firstArg(call).text, firstArg(call));
     },
   },
+  { name: 'charset', contexts: orIf, args: [1, 1], once: true, read: readCharset },
+  { name: 'if_modified_since', contexts: anywhere, args: [1, 1], once: true, read: readModifiedSince },
   { name: 'client_max_body_size', contexts: anywhere, args: [1, 1], once: true, read: readMaxBody },
 ];

@@ -22,7 +22,7 @@ const silent = names(`
   aio_write open_file_cache open_file_cache_errors open_file_cache_min_uses open_file_cache_valid open_log_file_cache
   proxy_buffers proxy_buffer_size proxy_busy_buffers_size proxy_temp_path proxy_temp_file_write_size proxy_max_temp_file_size
   proxy_request_buffering proxy_socket_keepalive server_tokens log_not_found log_subrequest port_in_redirect
-  absolute_redirect charset msie_padding msie_refresh chunked_transfer_encoding
+  absolute_redirect msie_padding msie_refresh chunked_transfer_encoding
   rewrite_log uninitialized_variable_warn
 `);
 
@@ -73,7 +73,6 @@ const advised: Readonly<Record<string, string>> = {
   sub_filter: 'Change the text in the program.',
   mirror: 'Send copies from the program.',
   ssi: 'Put the page together in the program.',
-  if_modified_since: 'Steward answers 304 by the rules of HTTP.',
   max_ranges: 'Steward answers ranges by the rules of HTTP.',
   post_action: 'Let the program do it.',
   random_index: 'Name the file in index.',

@@ -221,7 +221,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     }
   }
 
-  /** Asks for the certificates that are missing, and renews the others; the gateway must serve by `sites` already. */
+  /** Asks for the certificates that are missing, and renews the others; those that are there belong in the next table. */
   function wantCertificates({ sites }: Config): void {
     const hasPlainPort = sites.some(({ tls, redirectFrom }) => tls === undefined || redirectFrom.length > 0);
     const ways = hasPlainPort ? {} : { ways: ['tls-alpn-01' as const] };
@@ -340,8 +340,8 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     supervisor.apply(specs);
     ensureLogFiles(config, user);
     await ensureAcme(config);
-    await publishTable();
     wantCertificates(config);
+    await publishTable();
     journal.record({ type: 'config.applied', subject: files.join(' '), message: summary(changes) });
     log('info', `applied ${files.join(' ')}: ${summary(changes)}`);
     return plan;

@@ -12,6 +12,7 @@ import { messageCases } from './nginx/cases-messages.ts';
 import { proxyCases } from './nginx/cases-proxy.ts';
 import { rewriteCases } from './nginx/cases-rewrite.ts';
 import { siteCases } from './nginx/cases-sites.ts';
+import { transportCases } from './nginx/cases-transport.ts';
 import { randomCases } from './nginx/random.ts';
 import { testCases, useBench } from './nginx/run.ts';
 
@@ -24,4 +25,5 @@ describe('files', () => testCases(bench, fileCases));
 describe('limits and access', () => testCases(bench, limitCases));
 describe('sites', () => testCases(bench, siteCases));
 describe('messages', () => testCases(bench, messageCases));
+describe('transport', () => testCases(bench, transportCases));
 describe('random files', () => testCases(bench, randomCases(20_261_121, 200, 20)));

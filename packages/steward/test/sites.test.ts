@@ -45,7 +45,7 @@ test('sites of a steward.yaml: rules, pages, logs, and a program that is restart
     `gateway: {workers: 2}
 limits: {each: {rate: 1/s, by: $arg_who}}
 services:
-  app: {run: "${process.execPath} app.mjs", listen: socket, env: {SOCKET: "{{socket}}"}}
+  app: {run: "${process.execPath} app.mjs", socket: true, env: {SOCKET: "{{socket}}"}}
 sites:
   - hosts: ["*.apps.example"]
     listen: ["127.0.0.1:${plain}"]

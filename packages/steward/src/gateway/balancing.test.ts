@@ -234,9 +234,9 @@ test('statuses are retried elsewhere when the route says so: what may be repeate
   };
   for (const backend of [a, b]) backend.answer = fail;
   const servers = [
-    serverAt(a.address, { maxFails: 0, weight: 100 }),
-    serverAt(b.address, { maxFails: 0, weight: 50 }),
-    serverAt(c.address, { maxFails: 0 }),
+    serverAt(a.address, { maxFails: 0 }),
+    serverAt(b.address, { maxFails: 0 }),
+    serverAt(c.address, { maxFails: 0, backup: true }),
   ];
   const port = await freePort();
   const retrying = (pathText: string, retry: Partial<RetrySpec>) =>
@@ -254,7 +254,7 @@ test('statuses are retried elsewhere when the route says so: what may be repeate
   assert.equal((await ask(port, '/all', { method: 'PUT', headers: { 'content-length': 0 } })).body, 'c', 'PUT may be repeated');
   assert.equal((await ask(port, '/all', { method: 'POST', headers: { 'content-length': 0 } })).status, 503, 'POST may not');
   assert.equal((await ask(port, '/post', { method: 'POST', headers: { 'content-length': 0 } })).body, 'c');
-  assert.equal((await ask(port, '/post', { method: 'POST', body: 'gone once sent' })).status, 503);
+  assert.equal((await ask(port, '/post', { method: 'POST', body: 'x'.repeat(500_000) })).status, 503, 'a large body is gone once sent');
   const before = a.requests + b.requests;
   assert.equal((await ask(port, '/two')).status, 503);
   assert.equal(a.requests + b.requests, before + 2);
@@ -295,6 +295,21 @@ test('a server that closes a kept connection costs no GET, and a POST is never s
   for (let n = 0; n < 4; n++) assert.equal((await get(`/${n}`)).status, 200, `GET ${n}`);
   assert.equal((await get('/post', { method: 'POST', body: 'once' })).status, 502);
   assert.equal(seen.filter((line) => line.startsWith('POST')).length, 1);
+});
+
+test('a body that has begun to flow is never sent to a second server', async (t) => {
+  const [a, b] = (await startBackends(t, 'a', 'b')) as [Backend, Backend];
+  const cut: http.RequestListener = (req) => void req.once('data', () => req.socket.destroy());
+  for (const backend of [a, b]) backend.answer = cut;
+  const servers = [a, b].map(({ address }) => serverAt(address, { maxFails: 0 }));
+  const retry = { on: ['error', 'timeout', 'non-idempotent', 502] as const, tries: 0, timeoutMs: 0 };
+  const { get } = await serve(t, balanced(servers, {}, { retry, holdMs: 1_000 }));
+  for (const method of ['POST', 'PUT']) {
+    const begun = performance.now();
+    assert.equal((await get('/', { method, body: 'x'.repeat(200_000) })).status, 502);
+    assert.ok(performance.now() - begun < 800, 'nor held');
+  }
+  assert.equal(a.requests + b.requests, 2);
 });
 
 test('a server that comes in starts with a small share', async (t) => {

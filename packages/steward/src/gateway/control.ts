@@ -9,6 +9,8 @@ const lastRetryMs = 2_000;
 export interface Control {
   /** Sends a message if the daemon is there; otherwise it is not kept. */
   send(message: ToDaemon): void;
+  /** The same with a message that is JSON already. */
+  sendText(message: string): void;
   stop(): void;
 }
 
@@ -42,13 +44,15 @@ export function connectControl(
       if (type === 'table') onTable(message as ToWorker);
     });
   };
-  const send = (message: ToDaemon): void => {
-    if (socket?.writable) socket.write(`${JSON.stringify(message)}\n`);
+  const sendText = (message: string): void => {
+    if (socket?.writable) socket.write(`${message}\n`);
   };
+  const send = (message: ToDaemon): void => sendText(JSON.stringify(message));
 
   connect();
   return {
     send,
+    sendText,
     stop: () => {
       stopped = true;
       clearTimeout(timer);

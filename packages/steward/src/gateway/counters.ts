@@ -67,9 +67,12 @@ export class RouteCounter {
   bytesSent = 0;
   readonly answers: StatusCounts = [0, 0, 0, 0, 0];
   readonly #took = new Uint32Array(buckets);
+  /** Made last; good until the next request. */
+  #counts: RouteCounts | undefined;
 
   note(status: number, bytesSent: number, tookMs: number): void {
     this.requests++;
+    this.#counts = undefined;
     this.bytesSent += bytesSent;
     countStatus(this.answers, status);
     const bucket = bucketOf(tookMs);
@@ -77,8 +80,11 @@ export class RouteCounter {
   }
 
   counts(route: string): RouteCounts {
-    const took = [...this.#took].flatMap((count, bucket) => (count === 0 ? [] : [[bucket, count] as const]));
-    return { route, requests: this.requests, answers: [...this.answers], bytesSent: this.bytesSent, took };
+    if (this.#counts?.route === route) return this.#counts;
+    const took: [number, number][] = [];
+    this.#took.forEach((count, bucket) => void (count > 0 && took.push([bucket, count])));
+    this.#counts = { route, requests: this.requests, answers: [...this.answers], bytesSent: this.bytesSent, took };
+    return this.#counts;
   }
 }
 

@@ -21,6 +21,7 @@ import {
   type FailedCause,
   type FailedTry,
   failedStatus,
+  isRepeatable,
   isRetryStatus,
   isServerFailure,
   mayRetry,
@@ -28,6 +29,7 @@ import {
   returnRetry,
   spendRetry,
 } from './retry.ts';
+import { parsePath } from './target.ts';
 import { joinSockets, mayUpgrade } from './upgrade.ts';
 import { type Attempt, addToTale } from './upstream-tale.ts';
 import type { Destination, Link, Upstreams, Waiter } from './upstreams.ts';
@@ -45,6 +47,9 @@ export interface ForwardParts {
 
 /** With `buffering` this much of an answer is read ahead of a slow client. */
 const readAheadBytes = 64 * 1024;
+
+/** A body up to this long is kept until it is answered, so that another server can be asked. */
+const keptBodyBytes = 64 * 1024;
 
 /** How soon a held request may look again for a server that nobody has told of. */
 const firstLookMs = 25;
@@ -104,8 +109,10 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
   #answerBytes = 0;
   /** The head has gone out: the upstream may have acted on it. */
   #sent = false;
-  /** Some of the client's body has been taken. */
-  #bodyTaken = false;
+  /** What has been taken of the client's body, as long as another server may have to be asked. */
+  #body: Buffer[] | undefined;
+  /** Some of it has been taken and not kept. */
+  #bodyGone = false;
   #bodyBytes = 0;
   #bodyBroken = false;
   #chunks = false;
@@ -185,12 +192,13 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     this.#connectMs = tookMs;
     this.#sent = true;
     this.#parts.upstreams.wake(this.#destination.name, followers);
-    const hasBody = exchange.hasBody && entry.passBody && !exchange.bodyComplete;
+    const hasBody = exchange.hasBody && entry.passBody && (!exchange.bodyComplete || this.#body !== undefined);
     const head = this.#head(method, hasBody);
     if (!hasBody) return connection.send(head, method === 'HEAD', true, entry, this);
     const { socket } = connection;
     socket.cork();
     connection.send(head, method === 'HEAD', false, entry, this);
+    for (const part of this.#body ?? []) this.#passBody(connection, part);
     exchange.readBody(this);
     socket.uncork();
   }
@@ -221,19 +229,33 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
 
   onBodyPart(part: Buffer): void {
     const connection = this.#connection;
-    this.#bodyTaken = true;
     this.#bodyBytes += part.length;
     if (this.#maxBodyBytes > 0 && this.#bodyBytes > this.#maxBodyBytes) return this.#failBody(413);
+    this.#keepBody(part);
     if (connection === undefined || connection.gone) return;
-    let free: boolean;
-    if (this.#chunks) {
-      connection.socket.cork();
-      connection.sendPart(`${part.length.toString(16)}\r\n`);
-      connection.sendPart(part);
-      free = connection.sendPart('\r\n');
-      connection.socket.uncork();
-    } else free = connection.sendPart(part);
-    if (!free) this.#exchange.carrier.pauseBody();
+    if (!this.#passBody(connection, part)) this.#exchange.carrier.pauseBody();
+  }
+
+  #keepBody(part: Buffer): void {
+    if (this.#bodyGone) return;
+    if (this.#bodyBytes <= keptBodyBytes && isRepeatable(this.#exchange.method, this.#action.entry.retry)) {
+      this.#body ??= [];
+      this.#body.push(Buffer.from(part));
+    } else {
+      this.#bodyGone = true;
+      this.#body = undefined;
+    }
+  }
+
+  /** False asks to wait for `onRoom`. */
+  #passBody(connection: UpstreamConnection, part: Buffer): boolean {
+    if (!this.#chunks) return connection.sendPart(part);
+    connection.socket.cork();
+    connection.sendPart(`${part.length.toString(16)}\r\n`);
+    connection.sendPart(part);
+    const free = connection.sendPart('\r\n');
+    connection.socket.uncork();
+    return free;
   }
 
   onRoom(): void {
@@ -293,7 +315,9 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     this.#leave();
     exchange.keepHeaders(headers.names.flatMap(({ text, lower }, at) => (keptWithin.has(lower) ? [text, headers.values[at] ?? ''] : [])));
     exchange.becomeGet();
-    this.#parts.sendWithin(exchange, to);
+    const place = to.startsWith('@') ? to : placeWithin(to);
+    if (place === undefined) exchange.respondPage(404);
+    else this.#parts.sendWithin(exchange, place);
   }
 
   /** An error that another server, or a page of the gateway, answers instead. */
@@ -385,7 +409,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
       cause,
       method: this.#exchange.method,
       sent: this.#sent,
-      bodyGone: this.#bodyTaken,
+      bodyGone: this.#bodyGone,
       tries: this.#tries,
       elapsedMs: performance.now() - this.#exchange.startedAtMs,
     };
@@ -512,6 +536,15 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     this.#release();
     this.#connection?.abandon();
   }
+}
+
+/** The place that an X-Accel-Redirect means: its path is percent-encoded, and leads nowhere by `..` (404). */
+function placeWithin(to: string): string | undefined {
+  const mark = to.indexOf('?');
+  const sent = mark < 0 ? to : to.slice(0, mark);
+  const path = sent.startsWith('/') ? parsePath(sent) : undefined;
+  if (path === undefined || /(?:^|\/|%2f)(?:\.|%2e){2}(?:\/|%2f|$)/i.test(sent)) return undefined;
+  return path.text + to.slice(sent.length);
 }
 
 function trailerLines(trailers: Headers | undefined): string {

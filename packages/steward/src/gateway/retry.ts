@@ -23,11 +23,14 @@ export interface FailedTry {
 /** Methods nginx does not send twice on its own; PUT and DELETE do no more harm the second time (RFC 9110, 9.2.2). */
 const unrepeatable: ReadonlySet<string> = new Set(['POST', 'LOCK', 'PATCH']);
 
+/** Whether a request of this method may be sent again once a server may have it. */
+export const isRepeatable = (method: string, { on }: RetrySpec): boolean => !unrepeatable.has(method) || on.includes('non-idempotent');
+
 /** Whether the next server may be asked. It has to be there, and the budget has to allow it, too. */
 export function mayRetry(failed: FailedTry, spec: RetrySpec): boolean {
   const { cause, method, sent, bodyGone, tries, elapsedMs } = failed;
   if (bodyGone || !spec.on.includes(cause)) return false;
-  if (sent && unrepeatable.has(method) && !spec.on.includes('non-idempotent')) return false;
+  if (sent && !isRepeatable(method, spec)) return false;
   if (spec.tries > 0 && tries >= spec.tries) return false;
   return spec.timeoutMs === 0 || elapsedMs < spec.timeoutMs;
 }

@@ -310,7 +310,12 @@ export class RouteWalk implements ForwardParts {
 
   intercept(exchange: Exchange, status: number, headers: Headers): boolean {
     const challenge = status === 401 ? headers.all('www-authenticate').flatMap((value) => ['WWW-Authenticate', value]) : [];
-    return this.sendErrorPage(exchange, status, challenge);
+    if (!exchange.errorPaged) return this.sendErrorPage(exchange, status, challenge);
+    // The page itself has come from an upstream that failed: it must not stand for the first error either.
+    const route = exchange.route ?? exchange.site?.rest;
+    if (route === undefined || errorPageFor(route, status) === undefined) return false;
+    exchange.respondPage(status, challenge);
+    return true;
   }
 }
 

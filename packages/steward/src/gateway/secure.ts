@@ -24,6 +24,9 @@ const ciphers = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':');
 
+/** The first is safe from the quantum computers of the future; none has less than 128 bits. */
+const groups = 'X25519MLKEM768:X25519:P-256:P-384:P-521';
+
 const plainOptions = constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION;
 /**
  * A resumed session brings along that its certificate was found good, but not by which site's authorities: where clients are
@@ -41,6 +44,7 @@ export const checkedWith = (socket: TLSSocket): string | undefined => authoritie
 
 interface Known {
   readonly text: string;
+  readonly options: tls.SecureContextOptions;
   readonly context: tls.SecureContext;
 }
 
@@ -87,6 +91,7 @@ export function createSecurePort({ name, handshakeTimeoutMs, onSecure }: Options
   const createServer = (requestCert: boolean): tls.Server => {
     const server = tls.createServer({
       ciphers,
+      ecdhCurve: groups,
       honorCipherOrder: true,
       minVersion: 'TLSv1.2',
       secureOptions: requestCert ? askingOptions : plainOptions,
@@ -118,14 +123,14 @@ export function createSecurePort({ name, handshakeTimeoutMs, onSecure }: Options
         const options = optionsOf(site, nextTable);
         if (options === undefined || contexts.get(key)?.text === JSON.stringify(options)) continue;
         try {
-          contexts.set(key, { text: JSON.stringify(options), context: tls.createSecureContext(options) });
+          contexts.set(key, { text: JSON.stringify(options), options, context: tls.createSecureContext(options) });
         } catch (cause) {
           problems.push(refused(name, site.certificate ?? '', cause));
         }
       }
       const usable = sites.filter((site) => contexts.has(keyOf(site)));
       defaultSite = usable.find((site) => site === nextListener.fallback.entry) ?? usable[0];
-      const options = defaultSite === undefined ? undefined : optionsOf(defaultSite, nextTable);
+      const options = defaultSite === undefined ? undefined : contexts.get(keyOf(defaultSite))?.options;
       if (options === undefined) return problems;
       // A site of its own may ask for more, see `take`.
       const minVersion = usable.every(({ tlsVersions }) => tlsVersions?.least === 'TLSv1.3') ? 'TLSv1.3' : 'TLSv1.2';
@@ -154,6 +159,7 @@ function optionsOf(site: Site, table: RouteTable): tls.SecureContextOptions | un
     cert: pair.cert,
     key: pair.key,
     ciphers,
+    ecdhCurve: groups,
     honorCipherOrder: true,
     minVersion: site.tlsVersions?.least ?? 'TLSv1.2',
     secureOptions: plainOptions,

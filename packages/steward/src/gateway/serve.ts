@@ -174,11 +174,11 @@ export class Serve implements Receiver, ExchangeKeeper {
     }
     this.#walk.enter(exchange, site);
   }
+}
 
-  /** Whether the client may go on with the certificate it showed, or without one. */
-  #knows(exchange: Exchange, mode: 'require' | 'optional'): boolean {
-    const { tls } = exchange.carrier.peer;
-    const verdict = tls === undefined ? 'NONE' : clientVerdict(tls);
-    return verdict === 'SUCCESS' || (mode === 'optional' && verdict === 'NONE');
-  }
+/** Why a client may not go on with the certificate it showed, or without one, as nginx numbers it. */
+function certificateFault({ carrier: { peer } }: Exchange, mode: 'require' | 'optional'): 495 | 496 | undefined {
+  const verdict = peer.tls === undefined ? 'NONE' : clientVerdict(peer.tls);
+  if (verdict === 'NONE') return mode === 'optional' ? undefined : 496;
+  return verdict === 'SUCCESS' ? undefined : 495;
 }

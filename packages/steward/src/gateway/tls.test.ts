@@ -167,13 +167,13 @@ test('a renewed certificate is shown to new connections while old ones go on', a
   agent.destroy();
 });
 
-test('plain HTTP on a TLS port gets no answer, and plain ports redirect to HTTPS with 308', async (t) => {
+test('plain HTTP on a TLS port gets 400, and plain ports redirect to HTTPS with 308', async (t) => {
   const dir = await temporaryFolder(t);
   const [port, plain] = [await freePort(), await freePort()];
   const sites = [site(port, [pong()], { hosts: ['a.example'], tls: 'internal', redirectFrom: [{ host: '127.0.0.1', port: plain }] })];
   const { certificates } = await loadCertificates(sites, dir, Date.now());
   await startGateway(t, sites, { certificates });
-  assert.doesNotMatch(await askRaw(port, 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n'), /HTTP/);
+  assert.match(await askRaw(port, 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n'), /^HTTP\/1\.1 400 [\s\S]*\r\nConnection: close\r\n/);
   const redirect = await ask(plain, '/x?y=%20z', { headers: { host: 'a.example:80' } });
   assert.deepEqual([redirect.status, redirect.headers.location], [308, `https://a.example:${port}/x?y=%20z`]);
 });

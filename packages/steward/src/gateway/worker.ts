@@ -15,7 +15,7 @@ import { createLineWriter } from './line-writer.ts';
 import { createListeners } from './listeners.ts';
 import { compileTable } from './match.ts';
 import { createPasswordCheck } from './password-check.ts';
-import { parseJson, tablePath, type VersionedTable } from './protocol.ts';
+import { parseJson, type ToDaemon, tablePath, type VersionedTable } from './protocol.ts';
 import { Serve } from './serve.ts';
 import { listenerName } from './table.ts';
 import { Upstreams } from './upstreams.ts';
@@ -82,8 +82,8 @@ function run(dir: string): void {
   let dropped = 0;
   setInterval(() => {
     const counters = serve.counting.counts(upstreams.counts(), access.dropped());
-    const text = JSON.stringify(counters);
-    if (text !== last) control.send({ type: 'counters', counters });
+    const text = JSON.stringify({ type: 'counters', counters } satisfies ToDaemon);
+    if (text !== last) control.sendText(text);
     last = text;
     if (counters.logLinesDropped > dropped) log(`${counters.logLinesDropped - dropped} access log lines dropped: nobody reads them`);
     dropped = counters.logLinesDropped;

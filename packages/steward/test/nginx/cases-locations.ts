@@ -228,7 +228,7 @@ export const locationCases: readonly Case[] = [
     conf: untyped(`
       server_name localhost;
       location / { return 200 "$request_method|$host|$uri|$request_uri|$args|$http_host\\n"; }`),
-    allow: { strict: ['version 1.2', 'two blanks', 'line feeds alone', 'no version'] },
+    allow: { strict: ['version 1.2', 'two blanks', 'line feeds alone', 'no version'], methods: ['CONNECT', 'get '] },
     requests: [
       get('http://localhost/x?y=1'),
       get('http://other.example/x', { Host: 'localhost' }),

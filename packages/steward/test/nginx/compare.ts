@@ -13,10 +13,16 @@ export const tolerances = {
   charset: 'Steward names the charset of texts; only the media type is compared.',
   hop: 'Steward keeps connections to upstreams open and speaks HTTP/1.1 to them: Connection and Transfer-Encoding of requests differ, and a body whose length nobody knows is sent on in chunks.',
   hidden: 'Steward serves no file whose name begins with a dot; nginx does unless it is told otherwise.',
-  types: 'Of a long list of types (mime.types) only what differs from its own is taken over: Steward knows a few more types than nginx then.',
+  types:
+    'Of a long list of types (mime.types) only what differs from its own is taken over: Steward knows a few more types than nginx then.',
   escape: 'A question mark in the path of a redirect that a rewrite makes stays %3F: nginx decodes it, and lets the path become a query.',
   bare: 'A redirect that does not say where to (`return 301;`) has no Location; nginx sends an empty one.',
   empty: 'An X-Forwarded-For without a value counts as none; nginx puts a comma behind it.',
+  kept: 'A kept connection that an upstream closes without an answer may have been closed before the request came: what can be repeated is asked on a new one, as nginx does with `keepalive`. The cases of nginx have no kept connections.',
+  streamed:
+    'Bodies are handed on as they come and not kept: what an upstream has had goes to no other, and an error page is asked for without it.',
+  methods: 'Methods are any token (RFC 9110 section 9.1), in small letters too; CONNECT gets 405.',
+  sizes: 'Steward holds all headers together to one limit, and says 431 of more; nginx holds each line to 8 KB, and says 400.',
   bytes: 'Regular expressions match characters, where nginx matches bytes.',
   named: 'Headers that Connection names go no further (RFC 9110 section 7.6.1); nginx passes them on.',
   strict:

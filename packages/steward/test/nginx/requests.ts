@@ -22,6 +22,10 @@ export interface Wanted {
   readonly afterMs?: number;
   /** Ends the connection without an answer. */
   readonly drop?: boolean;
+  /** Ends the connection in the middle of the body. */
+  readonly half?: boolean;
+  /** Length of a header of its own. */
+  readonly long?: number;
   /** Only when this server is asked. */
   readonly at?: string;
 }

@@ -62,12 +62,19 @@ async function sideOf(bench: Bench, name: string): Promise<Side> {
 /** Upstreams remember a request before they answer it; one that got no answer may still be on its way. */
 const settleMs = 10;
 
-async function run(requests: readonly Sent[], side: Side, upstreams: Upstreams): Promise<Outcome[]> {
+/** With the certificate it shows. */
+function shownWith(sent: Sent, folder: string): Sent {
+  if (sent.shows === undefined) return sent;
+  const pem = (kind: 'key' | 'crt'): Buffer => readFileSync(join(folder, `tls/${sent.shows}.${kind}`));
+  return { ...sent, tls: { ...sent.tls, key: pem('key'), cert: pem('crt') } };
+}
+
+async function run(requests: readonly Sent[], side: Side, { upstreams, folder }: Bench): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   upstreams.take();
   for (const sent of requests) {
     const port = side.ports[(sent.port ?? 1) - 1] ?? 0;
-    const found = await exchange(port, sent);
+    const found = await exchange(port, shownWith(sent, folder));
     if (found.end !== 'open') await wait(settleMs);
     outcomes.push({ exchange: found, got: upstreams.take(), side });
   }
@@ -89,7 +96,7 @@ async function nginxSide(bench: Bench, one: Case): Promise<{ outcomes: Outcome[]
   writeFileSync(site, fill(one.conf, bench, side));
   const nginx = await startNginx(join(bench.folder, `nginx-${bench.cases}`), site, side.ports[0] ?? 0);
   try {
-    const outcomes = await run(one.requests, side, bench.upstreams);
+    const outcomes = await run(one.requests, side, bench);
     return { outcomes, logs: await logsOf(one, side, 0) };
   } finally {
     await nginx.stop();
@@ -102,7 +109,7 @@ async function stewardSide(bench: Bench, one: Case, wantedLogs: number): Promise
   writeFileSync(site, fill(one.conf, bench, side));
   bench.gateway ??= await startGateway(join(bench.folder, 'gateway'));
   await bench.gateway.serve(site, side.ports[0] ?? 0);
-  const outcomes = await run(one.requests, side, bench.upstreams);
+  const outcomes = await run(one.requests, side, bench);
   return { outcomes, logs: await logsOf(one, side, wantedLogs) };
 }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { formatProblems, hasErrors, type Problem } from '../../src/config/problem.ts';
 import { loadConfig } from '../../src/config/read.ts';
-import { buildTable, createGateway, loadCertificates, noInputs, workerCommand } from '../../src/gateway/gateway.ts';
+import { buildTable, createGateway, loadCertificates, loadSiteFiles, noInputs, workerCommand } from '../../src/gateway/gateway.ts';
 
 export const nginxProgram = '/usr/sbin/nginx';
 
@@ -112,7 +112,11 @@ export async function startGateway(folder: string): Promise<Gateway> {
       const { config, problems } = loadConfig([site], { env: {}, socketFolder: folder, base: '/' });
       if (hasErrors(problems)) throw new Error(`Steward refuses ${site}:\n${problemText(problems)}`);
       const { certificates } = await loadCertificates(config.sites, join(folder, 'authority'), Date.now());
-      const table = buildTable(config.sites, config.gateway, { ...noInputs, certificates, files: filesOf(config.sites) });
+      const table = buildTable(config.sites, config.gateway, {
+        ...noInputs,
+        certificates,
+        files: (await loadSiteFiles(config.sites)).files,
+      });
       errors = '';
       if (worker === undefined || worker.exitCode !== null) worker = undefined;
       const set = gateway.setTable(table);
@@ -130,12 +134,4 @@ export async function startGateway(folder: string): Promise<Gateway> {
       if (worker !== undefined) await ended(worker);
     },
   };
-}
-
-type Sites = ReturnType<typeof loadConfig>['config']['sites'];
-
-/** PEM files that workers are handed. */
-function filesOf(sites: Sites): ReadonlyMap<string, string> {
-  const paths = sites.flatMap(({ clientCertificates }) => (clientCertificates === undefined ? [] : [clientCertificates.ca]));
-  return new Map(paths.map((path) => [path, readFileSync(path, 'utf8')]));
 }

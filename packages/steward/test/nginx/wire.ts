@@ -11,6 +11,10 @@ export interface Sent {
   readonly after?: Buffer;
   readonly port?: number;
   readonly tls?: ConnectionOptions;
+  /** Name of the certificate to show, below {{tls}}. */
+  readonly shows?: string;
+  /** Sent once the protocol has changed; all of it must come back. */
+  readonly echo?: Buffer;
 }
 
 export interface Received {
@@ -90,11 +94,12 @@ function takeAnswer(bytes: Buffer, method: string, isClosed: boolean): { answer:
 const patienceMs = 8000;
 
 /** Sends to a port of 127.0.0.1 and reads until every request has its answer, the connection ends, or 8 s have passed. */
-export function exchange(port: number, { bytes, methods, after, tls }: Sent): Promise<Exchange> {
+export function exchange(port: number, { bytes, methods, after, tls, echo }: Sent): Promise<Exchange> {
   return new Promise((resolve) => {
     const answers: Received[] = [];
     let rest: Buffer = Buffer.alloc(0);
     let owed = after;
+    let echoed = false;
     const socket =
       tls === undefined ? connect(port, '127.0.0.1') : connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false, ...tls });
     const finish = (end: Exchange['end']): void => {
@@ -109,6 +114,7 @@ export function exchange(port: number, { bytes, methods, after, tls }: Sent): Pr
         if (found === undefined) return;
         answers.push(found.answer);
         rest = rest.subarray(found.length);
+        if (found.answer.status === 101 && echo !== undefined) socket.write(echo);
       }
     };
     socket.once(tls === undefined ? 'connect' : 'secureConnect', () => socket.write(bytes));
@@ -118,7 +124,12 @@ export function exchange(port: number, { bytes, methods, after, tls }: Sent): Pr
         socket.write(owed);
         owed = undefined;
       }
-      read(false);
+      if (!echoed) read(false);
+      if (echo !== undefined && answers[0]?.status === 101) {
+        echoed = true;
+        if (rest.length < echo.length) return;
+        answers.push({ status: 101, headers: [], body: rest, interim: [] });
+      }
       if (answers.length >= methods.length) finish('open');
     });
     socket.on('error', () => {});

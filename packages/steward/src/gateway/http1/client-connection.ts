@@ -176,8 +176,7 @@ export class ClientConnection implements Carrier, BodySink {
     this.peer.requests++;
     this.#minor = minor;
     this.#isHead = method === 'HEAD';
-    // A client that asked for another protocol may already speak it.
-    this.#keepAlive = head.keepAlive && !this.#inputEnded && head.upgrade === undefined;
+    this.#keepAlive = head.keepAlive && !this.#inputEnded;
     this.#framing = 'none';
     this.#reader = undefined;
     this.#paused = false;

@@ -12,7 +12,7 @@ import { noteAnswer, noteFailure, pickServer, releaseServer, type Server, server
 import type { BodyFault, BodyReader } from './carrier.ts';
 import { clientOf, cookiesFor } from './destination.ts';
 import type { Exchange } from './exchange.ts';
-import type { Headers } from './headers.ts';
+import { type Headers, mayUpgrade } from './headers.ts';
 import type { Held } from './holding.ts';
 import { chunked, type ResponseHead } from './http1/head.ts';
 import type { AnswerReader, UpstreamConnection, UpstreamFault } from './http1/upstream-connection.ts';
@@ -30,7 +30,7 @@ import {
   spendRetry,
 } from './retry.ts';
 import { parsePath } from './target.ts';
-import { joinSockets, mayUpgrade } from './upgrade.ts';
+import { joinSockets } from './upgrade.ts';
 import { type Attempt, addToTale } from './upstream-tale.ts';
 import type { Destination, Link, Upstreams, Waiter } from './upstreams.ts';
 import { expand } from './variables.ts';

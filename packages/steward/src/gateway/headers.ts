@@ -142,6 +142,12 @@ export const saysConnection = (value: string, word: string): boolean =>
       .split(',')
       .some((one) => one.trim() === word));
 
+/** Protocols never passed on: h2c would let a client speak to the upstream past every rule here. */
+const refusedProtocols = /(?:^|,)\s*(?:h2c|http\/?[\d.]*|tls\/?[\d.]*)\s*(?:,|$)/i;
+
+/** Whether a request's Upgrade header names a protocol that may be passed on; otherwise it is a plain request. */
+export const mayUpgrade = (upgrade: string): boolean => upgrade !== '' && !refusedProtocols.test(upgrade);
+
 const unsafe = /[\0-\x08\x0a-\x1f\x7f]/;
 
 /** Whether a text can stand as the value of a header: no line break, no other control character but a tab. */

@@ -218,7 +218,7 @@ export class RouteWalk implements ForwardParts {
     const { action } = route;
     if (action.kind === 'proxy') {
       const destination = destinationOf(exchange, action, this.upstreams);
-      if (destination === undefined) return exchange.respondPage(502);
+      if (destination === undefined) return exchange.respondPage(500);
       forward(exchange, action, destination, route.prefix, route.maxBodyBytes, this);
     } else if (action.kind === 'files') {
       serveFile(exchange, action, route.prefix, {

@@ -197,8 +197,11 @@ class Run<R> {
     const { request } = this;
     if (step.kind === 'set') {
       const value = expand(step.value, request);
-      if (step.slot === undefined) request.args = value;
-      else variablesOf(request).values[step.slot] = value;
+      if (step.slot === undefined) {
+        request.args = value;
+        // The request is no longer the one sent: its path goes on in its normal form.
+        request.path = pathFromText(request.path.text, request.path);
+      } else variablesOf(request).values[step.slot] = value;
       return true;
     }
     if (step.kind === 'rewrite') return this.#rewrite(step);

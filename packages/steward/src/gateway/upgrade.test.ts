@@ -71,7 +71,7 @@ test('an upstream that says no is heard, one that is away is 502 or 503', async 
   ];
   await startGateway(t, [site(port, routes)]);
   const statusOf = (target: string) =>
-    askRaw(port, `GET ${target} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
+    askRaw(port, `GET ${target} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n`);
   assert.match(await statusOf('/refused'), /^HTTP\/1\.1 403 Forbidden\r\n[\s\S]*x-why: test[\s\S]*no$/i);
   assert.match(await statusOf('/dead'), /^HTTP\/1\.1 502 /);
   assert.match(await statusOf('/none'), /^HTTP\/1\.1 503 /);

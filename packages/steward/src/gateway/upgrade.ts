@@ -4,12 +4,6 @@ import type { Exchange } from './exchange.ts';
 import type { ResponseHead } from './http1/head.ts';
 import type { UpstreamConnection } from './http1/upstream-connection.ts';
 
-/** Protocols never passed on: h2c would let a client speak to the upstream past every rule here. */
-const refused = /(?:^|,)\s*(?:h2c|http\/?[\d.]*|tls\/?[\d.]*)\s*(?:,|$)/i;
-
-/** Whether a request's Upgrade header names a protocol that may be passed on; otherwise it is a plain request. */
-export const mayUpgrade = (upgrade: string): boolean => upgrade !== '' && !refused.test(upgrade);
-
 /** What one side sent last is given this long to reach the other after the end. */
 const lastWordsMs = 1_000;
 

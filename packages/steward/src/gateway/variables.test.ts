@@ -30,7 +30,12 @@ const valueIn = (text: string, request: Parameters<typeof requestOf>[0] = {}): s
 test('facts of a request are read under their names', () => {
   const request = {
     url: '/a%20b?x=1&Y_z=2',
-    headers: { host: 'Example.com:8080', 'content-type': 'text/css', cookie: 'q=1; Session=abc ; name_x=5,q=1; session=2', 'x-some-thing': 'v' },
+    headers: {
+      host: 'Example.com:8080',
+      'content-type': 'text/css',
+      cookie: 'q=1; Session=abc ; name_x=5,q=1; session=2',
+      'x-some-thing': 'v',
+    },
     sent: { 'content-type': 'text/html', etag: '"e"' },
     received: { 'x-user': 'joe' },
     setCookies: ['other=1; Path=/', 'sid=42; Path=/'],

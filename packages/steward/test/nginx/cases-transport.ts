@@ -32,6 +32,31 @@ const echoing = (sent: Sent, text: string): Sent => ({ ...sent, name: `${sent.na
 
 export const transportCases: readonly Case[] = [
   {
+    name: 'addresses worked out for a request, whole and broken ones',
+    conf: `upstream app { server {{a}}; } ${server(`
+      location /empty { set $none ""; proxy_pass http://$none; }
+      location /scheme { set $to ftp://{{a}}/; proxy_pass $to; }
+      location /unix { set $to http://{{c}}:/deep/x; proxy_pass $to; }
+      location /query { set $to http://{{a}}?own=1; proxy_pass $to; }
+      location /host { set $to http://app; proxy_pass $to; proxy_set_header X-Proxy "$proxy_host $proxy_port"; }
+      location /slash { set $to app; proxy_pass http://$to/; }
+      location /broken { rewrite ^/broken/(.*)$ /new/$1 break; set $to app; proxy_pass http://$to; }
+      location /args { set $args own=2; proxy_pass http://app; }
+      location /argspath/ { set $args own=2; proxy_pass http://app/p/; }`)}`,
+    requests: gets(
+      '/empty',
+      '/scheme',
+      '/unix?q=1',
+      '/query?q=1',
+      '/host/x%20y?q',
+      '/slash/x?y',
+      '/broken/a%20b?',
+      '/args?q=1',
+      '/args//b?q',
+      '/argspath/a?q=1',
+    ),
+  },
+  {
     name: 'upstreams over TLS, with their certificates checked or not',
     conf: `upstream safe { server {{e}}; } upstream good { server {{e}}; } upstream other { server {{e}}; } upstream another { server {{e}}; } ${server(`
       location / { proxy_pass https://{{e}}; }

@@ -3,8 +3,7 @@
  * programs disagree on where a message ends, because that is how requests are smuggled: CRLF alone ends a line, no line is
  * folded, no space stands before a colon, a length is said once, and never together with chunks. Pure.
  */
-import { Headers, headerName, mayTrail, saysConnection } from '../headers.ts';
-import { mayUpgrade } from '../upgrade.ts';
+import { Headers, headerName, mayTrail, mayUpgrade, saysConnection } from '../headers.ts';
 
 /** How the end of a body is known: a number of bytes, or one of these. */
 export const chunked = -1;

@@ -1,6 +1,26 @@
 /** For tests: random changes of messages, the same ones for the same seed. */
 
-const telling = ['\r\n', '\n', '\r', '\0', ' ', '\t', ':', ';', ',', '0', '5', 'ffffffff', '0x', '-', '+', '\x0b', '\xff', 'chunked', '\r\n\r\n'];
+const telling = [
+  '\r\n',
+  '\n',
+  '\r',
+  '\0',
+  ' ',
+  '\t',
+  ':',
+  ';',
+  ',',
+  '0',
+  '5',
+  'ffffffff',
+  '0x',
+  '-',
+  '+',
+  '\x0b',
+  '\xff',
+  'chunked',
+  '\r\n\r\n',
+];
 
 export interface Mutations {
   /** A whole number from 0 on. */

@@ -129,8 +129,8 @@ function upstreamMs(source: LogSource): string {
   return `,"upstreamMs":${Math.round(sum * 1000)}`;
 }
 
-const escapes: Readonly<Record<'default' | 'json' | 'none', (value: string) => string>> = {
-  default: orDash,
+const escapes: Readonly<Record<'default' | 'json' | 'none', (value: string, isThere: boolean) => string>> = {
+  default: (value, isThere) => (isThere && value === '' ? '' : orDash(value)),
   json: escapeJson,
   none: readable,
 };

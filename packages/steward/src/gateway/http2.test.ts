@@ -169,6 +169,17 @@ test('an answer that breaks off resets its stream, and no other', async (t) => {
   assert.equal((await ask(session, { ':path': '/empty' })).status, 204);
 });
 
+test('a body waits until a server is found for it', async (t) => {
+  const { address } = await startEcho(t);
+  const dead = { kind: 'tcp', host: '127.0.0.1', port: await freePort() } as const;
+  const { port } = await startSecure(t, [route('/', proxyTo([dead, address]))]);
+  const session = connect(t, port);
+  for (let n = 0; n < 6; n++) {
+    const answer = await ask(session, { ':method': 'PUT', ':path': '/' }, 'x'.repeat(100_000));
+    assert.equal(JSON.parse(String(answer.body)).bytes, 100_000);
+  }
+});
+
 test('a hundred streams at once, and large bodies both ways', async (t) => {
   const { address } = await startEcho(t);
   const { port } = await startSecure(t, [route('/', proxyTo([address]))]);

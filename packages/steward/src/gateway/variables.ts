@@ -282,7 +282,7 @@ function getterOf(name: string, scope: Scope, form: TemplateForm): Getter | unde
 }
 
 function slotGetter(slot: number, scope: Scope): Getter {
-  return (source) => {
+  const getter: Getter = (source) => {
     const known = source.vars?.values[slot];
     if (known !== undefined) return known;
     const made = scope.made[slot];
@@ -291,6 +291,8 @@ function slotGetter(slot: number, scope: Scope): Getter {
     variablesOf(source).values[slot] = value;
     return value;
   };
+  alwaysThere.add(getter);
+  return getter;
 }
 
 const reference = /\$(?:\{([a-z0-9_]+)\}|([1-9])|([a-z_][a-z0-9_]*))/gi;
@@ -345,10 +347,16 @@ export function expand(template: Template, source: VariableSource): string {
   return text;
 }
 
-/** The same with each variable's value (not the text between them) passed through `harmless`. */
-export function expandEscaped(template: Template, source: VariableSource, harmless: (value: string) => string): string {
+/** Variables that have a value even when it is empty: for nginx's logs the others are missing then. */
+const alwaysThere = new WeakSet<Getter>([getters.https, getters.is_args, getters.request_completion]);
+
+/**
+ * The same with each variable's value (not the text between them) passed through `harmless`, which is told whether an empty one
+ * is a value all the same.
+ */
+export function expandEscaped(template: Template, source: VariableSource, harmless: (value: string, isThere: boolean) => string): string {
   let text = '';
-  for (const part of template) text += typeof part === 'string' ? part : harmless(part(source));
+  for (const part of template) text += typeof part === 'string' ? part : harmless(part(source), alwaysThere.has(part));
   return text;
 }
 

@@ -283,6 +283,48 @@ export const fileCases: readonly Case[] = [
     ],
   },
   {
+    name: 'compression for proxies and HTTP/1.0',
+    conf: server(`${types} root {{files}}; gzip on; gzip_types application/json; gzip_min_length 10;
+      location / { gzip_comp_level 9; gzip_http_version 1.0; gzip_proxied any; }
+      location /p/ { gzip_proxied expired no-cache no-store private auth; proxy_pass http://{{a}}; }
+      location /q/ { gzip_proxied no_last_modified no_etag; proxy_pass http://{{a}}; }
+      location /off/ { alias {{files}}/; gzip_proxied off; }`),
+    requests: [
+      ask('GET', '/data.json', { version: '1.0', headers: { 'Accept-Encoding': 'gzip' } }),
+      ...['/data.json', '/off/data.json'].map((path) => get(path, { 'Accept-Encoding': 'gzip', Via: 'x' })),
+      ...[
+        ['Expires', 'Thu, 01 Jan 1970 00:00:01 GMT'],
+        ['Expires', 'Fri, 01 Jan 2100 00:00:00 GMT'],
+        ['Cache-Control', 'no-cache'],
+        ['Cache-Control', 'public'],
+        ['Cache-Control', 'max-age=1, private'],
+        ['Last-Modified', modified],
+        ['ETag', '"x"'],
+        ['X-None', '1'],
+      ].flatMap(([name = '', value = '']) =>
+        ['/p/', '/q/'].map((path) =>
+          get(path, {
+            'Accept-Encoding': 'gzip',
+            Via: 'x',
+            ...want({
+              body: 'h'.repeat(100),
+              headers: [
+                [name, value],
+                ['Content-Type', 'text/html'],
+              ],
+            }),
+          }),
+        ),
+      ),
+      get('/p/', {
+        'Accept-Encoding': 'gzip',
+        Via: 'x',
+        Authorization: 'Basic x',
+        ...want({ body: 'h'.repeat(100), headers: [['Cache-Control', 'public']] }),
+      }),
+    ],
+  },
+  {
     name: 'precompressed files',
     conf: server(`${types} root {{files}}; gzip_static on;`),
     requests: [

@@ -46,6 +46,31 @@ export const limitCases: readonly Case[] = [
     ],
   },
   {
+    name: 'hashes of every kind',
+    conf: server('auth_basic r; auth_basic_user_file {{files}}/htpasswd.more; location / { proxy_pass http://{{a}}; }'),
+    requests: ['cleo', 'dora', 'emil', 'finn'].flatMap((user) => [
+      get('/', basic(`${user}:secret`)),
+      get('/', basic(`${user}:wrong`)),
+      get('/', basic(`${user}:`)),
+    ]),
+  },
+  {
+    name: 'limit_req delays some, lets others through at once and turns the rest away',
+    conf: `limit_req_zone $arg_k zone=quick:1m rate=20r/s; limit_req_zone $arg_k zone=slow:1m rate=2r/m; ${server(`
+      location /delayed { limit_req zone=quick burst=5; proxy_pass http://{{a}}; }
+      location /some { limit_req zone=slow burst=2 delay=2; proxy_pass http://{{a}}; }
+      location /both { limit_req zone=quick burst=5 nodelay; limit_req zone=slow burst=1 nodelay; limit_req_status 429; proxy_pass http://{{a}}; }`)}`,
+    requests: ['/delayed?k=1', '/some?k=2', '/both?k=3'].flatMap((path) => gets(path, path, path, path)),
+  },
+  {
+    name: 'ip_hash by the address of a trusted header',
+    conf: `upstream h { ip_hash; server {{a}}; server {{b}}; server {{c}}; }
+      ${server('set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For; location / { proxy_pass http://h; }')}`,
+    requests: ['1.2.3.4', '1.2.3.99', '9.8.7.6', '200.1.2.3', '2001:db8::1', '2001:db8::2', '2001:db8:1:2::3', 'fe80::1'].map((value) =>
+      get('/', { 'X-Forwarded-For': value }),
+    ),
+  },
+  {
     name: 'satisfy any and all',
     conf: server(`
       auth_basic r; auth_basic_user_file {{files}}/htpasswd;
@@ -191,6 +216,21 @@ export const limitCases: readonly Case[] = [
       ask('HEAD', '/a.txt'),
       get('/a.txt', { Range: 'bytes=0-3' }),
       get('/%20x'),
+    ],
+  },
+  {
+    name: 'access logs with many variables',
+    conf: `log_format many '$scheme|$server_name|$server_port|$request_method|$request_uri|$uri|$document_uri|$args|$is_args|$query_string|$arg_x|$cookie_c|$http_x_own|$content_length|$content_type|$host|$http_host|$hostname|$https|$server_protocol|$status|$request_length|$request_completion|$remote_user|$pipe|$sent_http_x_sent|$upstream_http_x_up|$upstream_status|$proxy_host|$proxy_add_x_forwarded_for|$mine';
+      ${server(`
+      server_name site.example; access_log {{logs}}/many.log many; root {{files}}; set $mine m$arg_x;
+      location / { add_header X-Sent s; }
+      location ~ ^/r/(.*)$ { return 302 /to/$1; }
+      location /p/ { proxy_pass http://{{a}}; }`)}`,
+    logs: ['many.log'],
+    requests: [
+      ...gets('/a.txt?x=1', '/r/abc', '/dir/'),
+      get('/a.txt', { Cookie: 'c=7', 'X-Own': 'o' }),
+      post('/p/x?x=2', 'body', { 'Content-Type': 'a/b' }),
     ],
   },
   {

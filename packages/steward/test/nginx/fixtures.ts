@@ -43,6 +43,9 @@ const contents: Readonly<Record<string, string | Buffer>> = {
   'app/index.html': 'single page app\n',
   'app/real.txt': 'real\n',
   // anna:secret (SHA), bob:secret ($apr1$)
+  // cleo (bcrypt), dora (SHA-256), emil (SHA-512), finn (MD5): secret
+  'htpasswd.more':
+    'cleo:$2y$04$qd2F9IjpRsurze1z0dWPcuu66WJiyd8Gm0P60lbpZjP.k0a1pkpa6\ndora:$5$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM.\nemil:$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.\nfinn:$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1\n',
   htpasswd: 'anna:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\nbob:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/\nplain:{PLAIN}open\n',
 };
 

@@ -196,6 +196,8 @@ class ClientStream implements Carrier, Timed {
     this.#listens = true;
     this.#stream.on('data', (part: Buffer) => this.#takePart(part));
     this.#stream.on('end', () => this.#endBody());
+    // It may have been paused while a server was looked for.
+    this.#stream.resume();
   }
 
   #takePart(part: Buffer): void {

@@ -194,14 +194,16 @@ test('100 (Continue) comes once the body is wanted, and never for a request that
   const head = (length: number) => `POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n\r\n`;
   client.send(head(5));
   await until('100', () => client.received() === 'HTTP/1.1 100 Continue\r\n\r\n');
-  assert.match(upstream.received(), /^POST \/ HTTP\/1\.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n$/);
+  await until('the head at the upstream', () => upstream.received() === 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n');
   client.send('hello');
   await until('200', () => client.received().endsWith('ok'));
   client.send(`${head(5)}hello`); // does not wait
   await until('a second 200', () => statusesOf(client.received()).filter((status) => status === 200).length === 2);
   const refused = await connectRaw(t, port);
+  const begun = performance.now();
   refused.send(head(101));
   await until('413', () => refused.ended());
+  assert.ok(performance.now() - begun < 3_000, 'the client is told at once that nothing more comes');
   assert.deepEqual(statusesOf(refused.received()), [413]);
   assert.match(refused.received(), /\r\nConnection: close\r\n/);
 });
@@ -357,8 +359,8 @@ test('a slow client or a slow upstream holds back the other side, not memory', a
 });
 
 test('everything that waits has its time', async (t) => {
-  const gateway = { ...gatewaySpec, headerTimeoutMs: 300, stallTimeoutMs: 300, idleTimeoutMs: 300 };
-  const times = { readTimeoutMs: 600, sendTimeoutMs: 600, connectTimeoutMs: 300 };
+  const gateway = { ...gatewaySpec, headerTimeoutMs: 1_000, stallTimeoutMs: 1_000, idleTimeoutMs: 1_000 };
+  const times = { readTimeoutMs: 1_500, sendTimeoutMs: 1_500 };
   const { port } = await startBetween(
     t,
     (socket, request) => {
@@ -400,7 +402,7 @@ test('everything that waits has its time', async (t) => {
   assert.match(stalls[0], /\r\n\r\nhe$/);
   assert.deepEqual(statusesOf(slow[0]), [408]);
   assert.deepEqual(statusesOf(upload[0]), [504]);
-  for (const [, took] of [nothing, header, body, idle]) assert.ok(took > 250 && took < 2_000, String(took));
+  for (const [, took] of [nothing, header, body, idle]) assert.ok(took > 900 && took < 6_000, String(took));
 });
 
 test('a slow upload outlives the time an upstream has for its answer', async (t) => {

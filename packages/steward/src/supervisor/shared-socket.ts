@@ -30,6 +30,9 @@ export interface SharedSocketsOptions {
   readonly placeOf: (service: string, field: string) => string;
 }
 
+/** How long a backlog may be what a program made it. */
+const restoreEveryMs = 5_000;
+
 const addressOf = (endpoint: Endpoint): SocketAddress => {
   if (endpoint.kind === 'unix') return { kind: 'unix', path: endpoint.path };
   const { host } = endpoint.shared ?? {};
@@ -83,6 +86,16 @@ export function createSharedSockets({ output, socketGroup, placeOf }: SharedSock
   let kept: string | undefined;
   let freeing: Promise<void> | undefined;
   let names: readonly string[] = [];
+  let sockets: readonly HeldSocket[] = [];
+  let restoring: NodeJS.Timeout | undefined;
+
+  /** A program may call listen(2) long after it counts as running, and nobody tells. */
+  function restoreAll(): void {
+    for (const { name, backlog } of sockets) {
+      const fd = output.borrowed(name);
+      if (fd !== undefined) setBacklog(fd, backlog);
+    }
+  }
 
   function refusal(spec: InstanceSpec, socket: HeldSocket, error: unknown): CannotStart {
     const field = socket.address.kind === 'unix' ? 'socket' : 'port';
@@ -137,7 +150,10 @@ export function createSharedSockets({ output, socketGroup, placeOf }: SharedSock
       if (socket !== undefined && fd !== undefined) setBacklog(fd, socket.backlog);
     },
     keepOnly(specs) {
-      names = [...new Set(specs.flatMap((spec) => sharedSocketOf(spec)?.name ?? []))].toSorted();
+      sockets = specs.flatMap((spec) => sharedSocketOf(spec) ?? []);
+      names = [...new Set(sockets.map(({ name }) => name))].toSorted();
+      clearInterval(restoring);
+      if (sockets.length > 0) restoring = setInterval(restoreAll, restoreEveryMs).unref();
       const text = names.join('\n');
       if (text === kept) return freeing;
       kept = text;

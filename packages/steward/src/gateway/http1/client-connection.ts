@@ -225,6 +225,8 @@ export class ClientConnection implements Carrier, BodySink {
     if (this.#reader === undefined) this.#awaitRest();
     else this.#awaitBody();
     const next = decoder.take(bytes, 0, this);
+    // Refused in the middle: the rest is nobody's.
+    if (this.#decoder !== decoder) return nothing;
     if (decoder.broken) {
       this.#failBody(400);
       return nothing;
@@ -376,7 +378,7 @@ export class ClientConnection implements Carrier, BodySink {
     else if (head !== '') this.socket.write(head, 'latin1');
     if (this.socket.writableNeedDrain) this.socket.setTimeout(this.port.limits.stallTimeoutMs);
     this.#exchange?.close();
-    if (this.#decoder === undefined) this.#settle();
+    if (this.#decoder === undefined || !this.#keepAlive) this.#settle();
   }
 
   flush(): void {
@@ -421,6 +423,7 @@ export class ClientConnection implements Carrier, BodySink {
     if (this.#lingering) return;
     this.#lingering = true;
     this.#ahead = nothing;
+    this.#decoder = undefined;
     this.#dropUntilMs = performance.now() + longestLingerMs;
     this.#awaitRest();
     this.socket.end();

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
-import { startPebble } from '../src/gateway/acme/testing.ts';
+import { startPebble } from '../src/gateway/certificates/acme/testing.ts';
 import { freePort, get, kill, newPlace, until } from './harness.ts';
 
 const host = 'shop.example';

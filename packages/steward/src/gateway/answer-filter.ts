@@ -1,7 +1,7 @@
 /** An answer that is compressed on its way: gathered and encoded at once when it is small, else as it comes. */
 import type { CompressSpec } from '../config/model.ts';
 import type { Carrier } from './carrier.ts';
-import { createEncoder, type Encoder, type Encoding, encodeHeaders, encodeWhole, wholeBytes } from './compress.ts';
+import { createEncoder, type Encoder, type Encoding, encodeHeaders, encodeWhole, wholeBytes } from './files/compress.ts';
 
 export interface AnswerFilter {
   /** False asks to wait for `onDrain`. */

@@ -1,7 +1,7 @@
 /** What carries a request and its answer: an HTTP/1 connection, a stream of HTTP/2, or another request. */
 import type { Socket } from 'node:net';
-import type { Headers } from './headers.ts';
-import type { Peer, Port } from './port.ts';
+import type { Headers } from './connection/headers.ts';
+import type { Peer, Port } from './connection/port.ts';
 
 /** Receives the body of a request. One of `onBodyEnd` and `onBodyFault` is called, once, and nothing after it. */
 export interface BodyReader {

@@ -1,5 +1,5 @@
 /** What a worker counts: all in all, by site and by route, with the time that answers took. */
-import type { UpstreamCounts } from './upstreams.ts';
+import type { UpstreamCounts } from './upstream/upstreams.ts';
 
 /** Since the worker started. */
 export interface Counters {

@@ -1,10 +1,11 @@
 /** What a route adds to its answers: headers, Expires and Cache-Control, an encoding. */
-import { chooseEncoding, compressesFor, type Encoding, isCompressible, varyByEncoding } from './compress.ts';
-import { takesHeaders } from './error-page.ts';
-import { expiresHeaders } from './expires.ts';
-import { headerValue } from './headers.ts';
+
+import { headerValue } from './connection/headers.ts';
+import { chooseEncoding, compressesFor, type Encoding, isCompressible, varyByEncoding } from './files/compress.ts';
 import type { CompiledRoute } from './match.ts';
-import { constantOf, expand, type VariableSource } from './variables.ts';
+import { takesHeaders } from './rules/error-page.ts';
+import { expiresHeaders } from './rules/expires.ts';
+import { constantOf, expand, type VariableSource } from './rules/variables.ts';
 
 const dateOf = (headers: readonly string[], name: string): number | undefined => {
   for (let at = 0; at < headers.length; at += 2) {

@@ -1,18 +1,19 @@
 /** One request and its answer, as the rest of the gateway sees it: whatever protocol it came by. */
-import { parseBasic } from './access.ts';
+
 import { type AnswerFilter, beginEncoded, type FilteredAnswer } from './answer-filter.ts';
 import type { BodyReader, Carrier, Reply, RequestFacts } from './carrier.ts';
-import { encodeHeaders } from './compress.ts';
+import type { Headers } from './connection/headers.ts';
+import { makeRequestId, makeTraceparent } from './connection/request-id.ts';
+import { tlsValueOf } from './connection/tls-facts.ts';
 import { decorate } from './decorate.ts';
-import { documentRootOf, type FilesPlace, realpathRootOf, requestFilenameOf } from './files.ts';
-import type { Headers } from './headers.ts';
+import { encodeHeaders } from './files/compress.ts';
+import { documentRootOf, type FilesPlace, realpathRootOf, requestFilenameOf } from './files/files.ts';
 import type { CompiledRoute, CompiledSite, CompiledTable } from './match.ts';
 import { pageFor } from './pages.ts';
-import { makeRequestId, makeTraceparent } from './request-id.ts';
+import { parseBasic } from './rules/access.ts';
+import type { RequestVariables, TlsVariable, UpstreamVariable, VariableSource } from './rules/variables.ts';
 import type { RequestPath } from './target.ts';
-import { tlsValueOf } from './tls-facts.ts';
-import { type Attempt, Tale } from './upstream-tale.ts';
-import type { RequestVariables, TlsVariable, UpstreamVariable, VariableSource } from './variables.ts';
+import { type Attempt, Tale } from './upstream/upstream-tale.ts';
 
 /** Who looks after exchanges. */
 export interface ExchangeKeeper {

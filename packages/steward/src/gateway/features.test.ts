@@ -10,13 +10,13 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { gunzipSync } from 'node:zlib';
 import type { AccessLogSpec, CompressSpec, RouteAction, RouteSpec, SiteSpec } from '../config/model.ts';
-import { createAccessLog } from './access-log.ts';
-import { openAuthority } from './authority.ts';
-import { Deadlines } from './deadlines.ts';
-import { openLimits } from './limits.ts';
-import { createListeners } from './listeners.ts';
+import { openAuthority } from './certificates/authority.ts';
+import { Deadlines } from './connection/deadlines.ts';
+import { createListeners } from './connection/listeners.ts';
+import { createAccessLog } from './logs/access-log.ts';
 import { compileTable } from './match.ts';
-import { createPasswordCheck } from './password-check.ts';
+import { openLimits } from './rules/limits.ts';
+import { createPasswordCheck } from './rules/password-check.ts';
 import { Serve } from './serve.ts';
 import {
   ask,
@@ -33,7 +33,7 @@ import {
   temporaryFolder,
   until,
 } from './testing.ts';
-import { Upstreams } from './upstreams.ts';
+import { Upstreams } from './upstream/upstreams.ts';
 
 const respond = (body: string, status = 200): RouteAction => ({ kind: 'answer', answer: { status, body } });
 const compress: CompressSpec = { encodings: ['gzip'], types: ['text/plain', 'text/html', 'text/event-stream'], leastBytes: 100, level: 4 };

@@ -15,13 +15,13 @@ import type { GatewayErrorCode } from './errors.ts';
 import { controlPath, parseJson, readMessages, type ToDaemon, tablePath, type VersionedTable } from './protocol.ts';
 import type { RouteTable } from './table.ts';
 
-export { type Acme, askableHosts, createAcme, noChallenges } from './acme/acme.ts';
-export { openAuthority } from './authority.ts';
-export { loadCertificates } from './certs.ts';
+export { type Acme, askableHosts, createAcme, noChallenges } from './certificates/acme/acme.ts';
+export { openAuthority } from './certificates/authority.ts';
+export { loadCertificates } from './certificates/certs.ts';
+export { loadSiteFiles } from './certificates/site-files.ts';
 export { bucketEndMs, type Counters, percentile } from './counters.ts';
-export { createLogFiles, type LogFiles } from './log-files.ts';
-export { loadSiteFiles } from './site-files.ts';
-export { logFilesOf } from './site-logs.ts';
+export { createLogFiles, type LogFiles } from './logs/log-files.ts';
+export { logFilesOf } from './logs/site-logs.ts';
 export { buildTable, type Certificate, certificateName, listenerName, noInputs, type TableInputs } from './table.ts';
 export { sumTraffic } from './traffic.ts';
 

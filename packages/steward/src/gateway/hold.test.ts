@@ -7,8 +7,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Address } from '../config/model.ts';
-import { Deadlines } from './deadlines.ts';
-import { type Held, Holding } from './holding.ts';
+import { Deadlines } from './connection/deadlines.ts';
 import {
   ask,
   freePort,
@@ -22,6 +21,7 @@ import {
   temporaryFolder,
   until,
 } from './testing.ts';
+import { type Held, Holding } from './upstream/holding.ts';
 
 const echo: http.RequestListener = (req, res) => {
   let body = '';

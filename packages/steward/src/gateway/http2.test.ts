@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import tls from 'node:tls';
 import { promisify } from 'node:util';
 import type { RouteSpec, SiteSpec } from '../config/model.ts';
-import { loadCertificates } from './certs.ts';
+import { loadCertificates } from './certificates/certs.ts';
 import {
   freePort,
   gatewaySpec,

@@ -8,7 +8,7 @@
  * are found by a search in a sorted list, so that a thousand cost hardly more than ten.
  */
 import type { PathMatch } from '../config/model.ts';
-import { matchPattern, type Pattern, type VariableSource } from './variables.ts';
+import { matchPattern, type Pattern, type VariableSource } from './rules/variables.ts';
 
 /** What a search finds: a route of the gateway, or anything else with the same two fields. */
 export interface Located {

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import type { PathMatch, VariableSpec } from '../config/model.ts';
 import { plainRoute } from '../config/model.ts';
 import { type CompiledListener, type CompiledRoute, compileTable, matchRoute, matchSite } from './match.ts';
+import { compileTemplate, expand } from './rules/variables.ts';
 import type { RouteEntry, RouteTable, SiteEntry } from './table.ts';
 import { requestOf } from './testing-request.ts';
-import { compileTemplate, expand } from './variables.ts';
 
 const plain = { ...plainRoute, maxBodyBytes: 0 };
 

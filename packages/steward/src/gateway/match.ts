@@ -8,20 +8,17 @@ import { parseRange } from '../config/address-range.ts';
 import type { CompressSpec, PathMatch, TriesSpec } from '../config/model.ts';
 import type { Problem } from '../config/problem.ts';
 import { groupNames } from '../config/regular-expression.ts';
-import { type CompiledAccess, compileAccess } from './access.ts';
-import { type CompiledLog, compileLog } from './access-log.ts';
-import { compileErrorPages, type ErrorPages } from './error-page.ts';
 import type { GatewayErrorCode } from './errors.ts';
-import { type CompiledExpires, compileExpires } from './expires.ts';
-import { type CompiledFiles, compileFiles, compilePlace, type FilesPlace } from './files.ts';
-import { type CompiledConnections, type CompiledRate, compileConnections, compileRates } from './limits.ts';
+import { type CompiledFiles, compileFiles, compilePlace, type FilesPlace } from './files/files.ts';
 import { compileLocations, type Locations, locate, type PlacedRoute } from './locations.ts';
-import type { CompiledMaintenance } from './maintenance.ts';
-import { type CompiledProxy, compileProxy } from './proxy-action.ts';
-import { type CompiledTrust, compileTrust } from './real-address.ts';
-import { type CompiledAnswer, type CompiledStep, compileAnswer, compileSteps } from './steps.ts';
-import type { ActionEntry, ListenerEntry, RouteEntry, RouteTable, SiteEntry, StepEntry } from './table.ts';
-import { listenerName } from './table.ts';
+import { type CompiledLog, compileLog } from './logs/access-log.ts';
+import { type CompiledAccess, compileAccess } from './rules/access.ts';
+import { compileErrorPages, type ErrorPages } from './rules/error-page.ts';
+import { type CompiledExpires, compileExpires } from './rules/expires.ts';
+import { type CompiledConnections, type CompiledRate, compileConnections, compileRates } from './rules/limits.ts';
+import type { CompiledMaintenance } from './rules/maintenance.ts';
+import { type CompiledTrust, compileTrust } from './rules/real-address.ts';
+import { type CompiledAnswer, type CompiledStep, compileAnswer, compileSteps } from './rules/steps.ts';
 import {
   compilePattern,
   compileTemplate,
@@ -34,7 +31,10 @@ import {
   type Scope,
   type Template,
   type VariableSource,
-} from './variables.ts';
+} from './rules/variables.ts';
+import type { ActionEntry, ListenerEntry, RouteEntry, RouteTable, SiteEntry, StepEntry } from './table.ts';
+import { listenerName } from './table.ts';
+import { type CompiledProxy, compileProxy } from './upstream/proxy-action.ts';
 
 export interface CompiledTable {
   readonly table: RouteTable;

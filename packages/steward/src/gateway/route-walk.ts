@@ -8,25 +8,25 @@
  * Anything that has to wait (a delayed request, a slow password, a request that decides) goes on from where it stood.
  */
 
-import { type AccessOutcome, accessAfterAsking, accessFor, type CompiledAccess, checkAccess, type Refusal } from './access.ts';
+import { type Headers, headerValue, locationValue } from './connection/headers.ts';
 import type { Counting } from './counting.ts';
 import { encodingFor } from './decorate.ts';
-import { destinationOf } from './destination.ts';
-import { errorPageFor, errorTarget } from './error-page.ts';
 import type { Exchange, ExchangeKeeper } from './exchange.ts';
-import { lookFor, serveFile } from './files.ts';
-import { type ForwardParts, forward } from './forward.ts';
-import { type Headers, headerValue, locationValue } from './headers.ts';
-import type { Limits } from './limits.ts';
-import { maintenanceAnswer } from './maintenance.ts';
+import { lookFor, serveFile } from './files/files.ts';
+import { mediaType } from './files/media-types.ts';
 import { type CompiledRoute, type CompiledSite, type CompiledTries, matchRoute } from './match.ts';
-import { mediaType } from './media-types.ts';
-import type { PasswordCheck } from './password-check.ts';
+import { type AccessOutcome, accessAfterAsking, accessFor, type CompiledAccess, checkAccess, type Refusal } from './rules/access.ts';
+import { errorPageFor, errorTarget } from './rules/error-page.ts';
+import type { Limits } from './rules/limits.ts';
+import { maintenanceAnswer } from './rules/maintenance.ts';
+import type { PasswordCheck } from './rules/password-check.ts';
+import { expandAnswer, mostSearches, pathFromText, type ReadyAnswer, runSteps } from './rules/steps.ts';
+import { expand } from './rules/variables.ts';
 import { statusPage } from './status-page.ts';
-import { expandAnswer, mostSearches, pathFromText, type ReadyAnswer, runSteps } from './steps.ts';
 import { createSubrequest } from './subrequest.ts';
-import type { Upstreams } from './upstreams.ts';
-import { expand } from './variables.ts';
+import { destinationOf } from './upstream/destination.ts';
+import { type ForwardParts, forward } from './upstream/forward.ts';
+import type { Upstreams } from './upstream/upstreams.ts';
 
 export interface WalkParts {
   readonly upstreams: Upstreams;

@@ -3,24 +3,25 @@
  *
  *   target, host → site → who the client is → steps of the site → route (route.ts goes on) → answer → log, counters
  */
-import type { AccessLog } from './access-log.ts';
-import { challengeAnswer, noChallenges } from './acme/challenges.ts';
+
 import type { Carrier, RequestFacts } from './carrier.ts';
+import { challengeAnswer, noChallenges } from './certificates/acme/challenges.ts';
+import { Headers } from './connection/headers.ts';
+import type { Receiver } from './connection/http1/client-connection.ts';
+import type { HeadFault } from './connection/http1/head.ts';
+import { checkedWith } from './connection/secure.ts';
+import { clientVerdict } from './connection/tls-facts.ts';
 import { Counting } from './counting.ts';
 import { Exchange, type ExchangeKeeper } from './exchange.ts';
-import { Headers } from './headers.ts';
-import type { Receiver } from './http1/client-connection.ts';
-import type { HeadFault } from './http1/head.ts';
-import type { Limits } from './limits.ts';
+import type { AccessLog } from './logs/access-log.ts';
 import { type CompiledListener, type CompiledTable, matchSite } from './match.ts';
 import { statusText } from './pages.ts';
-import type { PasswordCheck } from './password-check.ts';
-import { believe } from './real-address.ts';
 import { RouteWalk } from './route-walk.ts';
-import { checkedWith } from './secure.ts';
+import type { Limits } from './rules/limits.ts';
+import type { PasswordCheck } from './rules/password-check.ts';
+import { believe } from './rules/real-address.ts';
 import { parseHost, parseTarget } from './target.ts';
-import { clientVerdict } from './tls-facts.ts';
-import type { Upstreams } from './upstreams.ts';
+import type { Upstreams } from './upstream/upstreams.ts';
 
 export interface ServeParts {
   readonly upstreams: Upstreams;

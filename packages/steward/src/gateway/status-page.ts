@@ -1,7 +1,7 @@
 /** The gateway's counters as a page: in the form of nginx's stub_status, or all of them as JSON. Of the worker that answers. */
 import type { Counting } from './counting.ts';
 import type { Exchange } from './exchange.ts';
-import type { Upstreams } from './upstreams.ts';
+import type { Upstreams } from './upstream/upstreams.ts';
 
 export function statusPage(
   exchange: Exchange,

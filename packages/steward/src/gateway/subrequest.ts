@@ -1,10 +1,10 @@
 /** A request within another: its answer decides something (auth_request) and is thrown away. */
 import type { BodyReader, Carrier } from './carrier.ts';
+import type { Headers } from './connection/headers.ts';
+import type { Peer, Port } from './connection/port.ts';
 import { Exchange, type ExchangeKeeper } from './exchange.ts';
-import type { Headers } from './headers.ts';
-import type { Peer, Port } from './port.ts';
-import type { Tale } from './upstream-tale.ts';
-import { variablesOf } from './variables.ts';
+import { variablesOf } from './rules/variables.ts';
+import type { Tale } from './upstream/upstream-tale.ts';
 
 export interface SubAnswer {
   /** 0: it was cut off. */

@@ -22,7 +22,7 @@ import type {
   UpstreamSpec,
 } from '../config/model.ts';
 import { plainRoute } from '../config/model.ts';
-import type { UpstreamEntry } from './balance.ts';
+import type { UpstreamEntry } from './upstream/balance.ts';
 
 export type { UpstreamEntry };
 

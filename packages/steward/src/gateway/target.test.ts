@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connectionNames } from './headers.ts';
+import { connectionNames } from './connection/headers.ts';
 import { encodePath, parseHost, parsePath, parseTarget } from './target.ts';
 
 test('paths are decoded, slashes merged and dots resolved, and never leave the root', () => {

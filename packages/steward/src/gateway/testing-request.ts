@@ -1,6 +1,6 @@
 /** A request for tests of what is worked out from one: every fact has a value that can be told apart. */
 
-import type { Rewritable } from './steps.ts';
+import type { Rewritable } from './rules/steps.ts';
 import { parseTarget } from './target.ts';
 
 type Facts = Partial<Omit<Rewritable, 'header' | 'sentHeader' | 'upstreamHeader' | 'upstreamCookies'>>;

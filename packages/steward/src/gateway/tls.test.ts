@@ -5,8 +5,8 @@ import https from 'node:https';
 import path from 'node:path';
 import { test } from 'node:test';
 import tls from 'node:tls';
-import { openAuthority } from './authority.ts';
-import { loadCertificates } from './certs.ts';
+import { openAuthority } from './certificates/authority.ts';
+import { loadCertificates } from './certificates/certs.ts';
 import {
   type Answer,
   ask,

@@ -6,19 +6,19 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Problem } from '../config/problem.ts';
-import { createAccessLog } from './access-log.ts';
+import { Deadlines } from './connection/deadlines.ts';
+import { createListeners } from './connection/listeners.ts';
 import { connectControl } from './control.ts';
-import { Deadlines } from './deadlines.ts';
-import { createHealthChecks } from './health-checks.ts';
-import { limitsFile, openLimits } from './limits.ts';
-import { createLineWriter } from './line-writer.ts';
-import { createListeners } from './listeners.ts';
+import { createAccessLog } from './logs/access-log.ts';
+import { createLineWriter } from './logs/line-writer.ts';
 import { compileTable } from './match.ts';
-import { createPasswordCheck } from './password-check.ts';
 import { parseJson, type ToDaemon, tablePath, type VersionedTable } from './protocol.ts';
+import { limitsFile, openLimits } from './rules/limits.ts';
+import { createPasswordCheck } from './rules/password-check.ts';
 import { Serve } from './serve.ts';
 import { listenerName } from './table.ts';
-import { Upstreams } from './upstreams.ts';
+import { createHealthChecks } from './upstream/health-checks.ts';
+import { Upstreams } from './upstream/upstreams.ts';
 
 const graceMs = 10_000;
 const countersEveryMs = 1_000;

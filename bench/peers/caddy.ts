@@ -15,7 +15,7 @@ const proxied = (addresses: readonly string[]): object => ({
       upstreams: addresses.map((address) => ({ dial: address.replace(/^unix:/, 'unix/') })),
       load_balancing: { selection_policy: { policy: 'round_robin' } },
       transport: { protocol: 'http', keep_alive: { max_idle_conns_per_host: usualConnections, idle_timeout: '600s' } },
-      headers: { request: { set: { 'X-Real-Ip': ['{http.request.remote.host}'] } } },
+      headers: { request: { set: { 'X-Real-Ip': ['{http.request.remote.host}'], 'X-Request-Id': ['{http.request.uuid}'] } } },
     },
   ],
 });

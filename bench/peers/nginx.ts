@@ -52,6 +52,7 @@ const proxied = `location / {
       proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Forwarded-Proto $scheme;
       proxy_set_header X-Forwarded-Host $http_host;
+      proxy_set_header X-Request-Id $request_id;
     }`;
 
 export const nginx: Peer<Serve, Gateway> = {

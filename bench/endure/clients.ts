@@ -105,7 +105,6 @@ process.on('message', (message) => {
     if (open > 0) return;
     clearInterval(look);
     report();
-    process.disconnect?.();
     for (const agent of Object.values(agents)) agent.destroy();
   }, 10);
 });

@@ -6,6 +6,7 @@ import {
   type BalanceSpec,
   type CheckSpec,
   plainBalance,
+  plainServer,
   type ServerSpec,
   type StickySpec,
   type UpstreamSpec,
@@ -28,13 +29,13 @@ function serverOf(scope: Scope, pointer: string, given: string | ServerSource): 
   return [
     {
       address: placed,
-      weight: source.weight ?? 1,
-      maxConnections: source.maxConnections ?? 0,
-      maxFails: source.maxFails ?? 1,
-      failTimeoutMs: durationOr(source.failTimeout, 10_000),
-      backup: source.backup ?? false,
-      down: source.down ?? false,
-      drain: source.drain ?? false,
+      weight: source.weight ?? plainServer.weight,
+      maxConnections: source.maxConnections ?? plainServer.maxConnections,
+      maxFails: source.maxFails ?? plainServer.maxFails,
+      failTimeoutMs: durationOr(source.failTimeout, plainServer.failTimeoutMs),
+      backup: source.backup ?? plainServer.backup,
+      down: source.down ?? plainServer.down,
+      drain: source.drain ?? plainServer.drain,
     },
   ];
 }

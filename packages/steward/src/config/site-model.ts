@@ -484,6 +484,17 @@ export const plainRoute = {
   logs: [],
 } as const satisfies Partial<RouteSpec>;
 
+/** A server that nothing is said of but its address. */
+export const plainServer = {
+  weight: 1,
+  maxConnections: 0,
+  maxFails: 1,
+  failTimeoutMs: 10_000,
+  backup: false,
+  down: false,
+  drain: false,
+} as const satisfies Omit<ServerSpec, 'address'>;
+
 /** How a balance behaves unless it says otherwise. */
 export const plainBalance = {
   policy: { kind: 'round-robin' },

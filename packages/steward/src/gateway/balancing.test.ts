@@ -5,7 +5,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Address, BalanceSpec, ProxyAction, RetrySpec, ServerSpec } from '../config/model.ts';
-import { plainBalance } from '../config/model.ts';
+import { plainBalance, plainGateway } from '../config/model.ts';
 import {
   type AskOptions,
   ask,
@@ -74,6 +74,19 @@ async function serve(t: TestContext, action: ProxyAction) {
 const withCookie = (cookie: string): AskOptions => ({ headers: { cookie } });
 const cookieOf = ({ headers }: { readonly headers: http.IncomingHttpHeaders }, name: string): string =>
   headers['set-cookie']?.find((one) => one.startsWith(`${name}=`))?.split(';')[0] ?? '';
+
+test('a hash goes by variables of the configuration too', async (t) => {
+  const backends = await startBackends(t, 'a', 'b', 'c');
+  const port = await freePort();
+  const policy = { kind: 'hash', key: '$shard', consistent: false } as const;
+  const servers = backends.map(({ address }) => serverAt(address));
+  const action = { ...proxyToService('unused'), target: { ...plainBalance, kind: 'servers' as const, name: 'shards', servers, policy } };
+  const shard = { name: 'shard', from: '$arg_user', hostnames: false, cases: [], byDefault: 'of $arg_user' };
+  await startGateway(t, [site(port, [route('/', action)])], { gateway: { ...plainGateway, variables: [shard] } });
+  const names = new Set<string>();
+  for (let n = 0; n < 20; n++) names.add((await ask(port, `/?user=${n}`)).body);
+  assert.ok(names.size > 1, 'users of different shards are spread');
+});
 
 test('weights share out requests, a hash keeps a key and an address keeps a client on its server', async (t) => {
   const [a, b, c] = (await startBackends(t, 'a', 'b', 'c')) as [Backend, Backend, Backend];

@@ -1,5 +1,6 @@
 /** What a route adds to its answers: headers, Expires and Cache-Control, an encoding. */
 
+import { dropFields, fieldIn } from './connection/header-list.ts';
 import { headerValue } from './connection/headers.ts';
 import { chooseEncoding, compressesFor, type Encoding, isCompressible, varyByEncoding } from './files/compress.ts';
 import type { CompiledRoute } from './match.ts';
@@ -7,17 +8,7 @@ import { takesHeaders } from './rules/error-page.ts';
 import { expiresHeaders } from './rules/expires.ts';
 import { constantOf, expand, type VariableSource } from './rules/variables.ts';
 
-const dateOf = (headers: readonly string[], name: string): number | undefined => {
-  for (let at = 0; at < headers.length; at += 2) {
-    if (headers[at]?.toLowerCase() === name) return Date.parse(headers[at + 1] ?? '') || undefined;
-  }
-  return undefined;
-};
-
-/** Takes the fields of these names (lowercase) out of `headers`, in place. */
-function dropHeaders(headers: string[], names: readonly string[]): void {
-  for (let at = headers.length - 2; at >= 0; at -= 2) if (names.includes((headers[at] ?? '').toLowerCase())) headers.splice(at, 2);
-}
+const timed = new Set(['expires', 'cache-control']);
 
 /**
  * Takes the charset off the type of a file or a text while headers are worked out from it: a map of `$sent_http_content_type`
@@ -42,9 +33,9 @@ export function decorate(source: VariableSource, route: CompiledRoute, status: n
   const good = takesHeaders(status);
   const showCharset = hideCharset(route, headers);
   if (route.expires !== undefined && good) {
-    const found = expiresHeaders(route.expires, source, Date.now(), dateOf(headers, 'last-modified'));
+    const found = expiresHeaders(route.expires, source, Date.now(), Date.parse(fieldIn(headers, 'last-modified') ?? '') || undefined);
     if (found !== undefined) {
-      dropHeaders(headers, ['expires', 'cache-control']);
+      dropFields(headers, timed);
       headers.push('Expires', found.expires, 'Cache-Control', found.cacheControl);
     }
   }

@@ -2,6 +2,7 @@
 
 import { type AnswerFilter, beginEncoded, type FilteredAnswer } from './answer-filter.ts';
 import type { BodyReader, Carrier, Reply, RequestFacts } from './carrier.ts';
+import { dropFields, fieldIn, fieldsIn } from './connection/header-list.ts';
 import type { Headers } from './connection/headers.ts';
 import { makeRequestId, makeTraceparent } from './connection/request-id.ts';
 import { tlsValueOf } from './connection/tls-facts.ts';
@@ -47,14 +48,8 @@ const placeOf = (route: CompiledRoute | undefined): FilesPlace | undefined =>
 function putHeaders(headers: string[], added: readonly string[]): void {
   const isParts = headers.some((value, at) => at % 2 === 1 && value.startsWith('multipart/byteranges'));
   const more = isParts ? added.filter((_, at) => added[at - (at % 2)]?.toLowerCase() !== 'content-type') : added;
-  const names = new Set(more.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()));
-  for (let at = headers.length - 2; at >= 0; at -= 2) if (names.has((headers[at] ?? '').toLowerCase())) headers.splice(at, 2);
+  dropFields(headers, new Set(more.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase())));
   headers.push(...more);
-}
-
-function lengthIn(headers: readonly string[]): number | undefined {
-  for (let at = 0; at < headers.length; at += 2) if (headers[at]?.toLowerCase() === 'content-length') return Number(headers[at + 1]);
-  return undefined;
 }
 
 export class Exchange implements VariableSource, FilteredAnswer, Reply {
@@ -310,9 +305,7 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   }
 
   sentHeader(name: string): string {
-    const found: string[] = [];
-    for (let at = 0; at < this.#sent.length; at += 2) if (this.#sent[at]?.toLowerCase() === name) found.push(this.#sent[at + 1] ?? '');
-    return found.join(', ');
+    return fieldsIn(this.#sent, name).join(', ');
   }
 
   upstreamHeader(name: string): string {
@@ -371,12 +364,12 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
     this.#sent = headers;
     const encoding = route === undefined ? undefined : decorate(this, route, status, headers);
     if (encoding === undefined || route?.compress === undefined) return this.carrier.sendHead(status, headers, message);
-    const length = lengthIn(headers);
+    const said = fieldIn(headers, 'content-length');
     if (this.method === 'HEAD') {
       encodeHeaders(headers, encoding);
       return this.carrier.sendHead(status, headers, message);
     }
-    this.#filter = beginEncoded(this, encoding, route.compress, status, headers, message, length);
+    this.#filter = beginEncoded(this, encoding, route.compress, status, headers, message, said === undefined ? undefined : Number(said));
   }
 
   /** Sends a part of the body; false asks to wait for `onDrain`. */

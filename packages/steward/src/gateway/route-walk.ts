@@ -8,6 +8,7 @@
  * Anything that has to wait (a delayed request, a slow password, a request that decides) goes on from where it stood.
  */
 
+import { fieldsIn } from './connection/header-list.ts';
 import { type Headers, headerValue, locationValue } from './connection/headers.ts';
 import type { Counting } from './counting.ts';
 import { encodingFor } from './decorate.ts';
@@ -158,7 +159,7 @@ export class RouteWalk implements ForwardParts {
     const asking = createSubrequest(exchange, this.#parts.keeper, (answer) => {
       exchange.onAbandon = undefined;
       if (exchange.closed) return;
-      const challenges = valuesOf(answer.headers, 'www-authenticate');
+      const challenges = fieldsIn(answer.headers, 'www-authenticate');
       this.#guarded(exchange, () => {
         const { tale } = exchange;
         // $upstream_ variables that are set now mean whoever decided; later ones whoever answers.
@@ -332,6 +333,3 @@ function textType({ route, site, path }: Exchange, given: string | undefined): s
 
 const isTooLarge = (exchange: Exchange, { maxBodyBytes }: CompiledRoute): boolean =>
   maxBodyBytes > 0 && exchange.request.bodyLength > maxBodyBytes;
-
-const valuesOf = (headers: readonly string[], name: string): string[] =>
-  headers.filter((_, at) => at % 2 === 1 && headers[at - 1]?.toLowerCase() === name);

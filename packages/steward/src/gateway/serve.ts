@@ -66,7 +66,7 @@ export class Serve implements Receiver, ExchangeKeeper {
   /** Serves by `table` from the next request on. */
   setTable(table: CompiledTable): void {
     this.#table = table;
-    this.#parts.upstreams.apply(table.table);
+    this.#parts.upstreams.apply(table.table, table.scope);
     this.counting.keep(table);
   }
 

@@ -21,7 +21,7 @@ import type {
   TargetSpec,
   UpstreamSpec,
 } from '../config/model.ts';
-import { plainRoute } from '../config/model.ts';
+import { plainRoute, plainServer } from '../config/model.ts';
 import type { UpstreamEntry } from './upstream/balance.ts';
 
 export type { UpstreamEntry };
@@ -253,14 +253,10 @@ class Upstreams {
   /** Instances are never taken out after failures: the supervisor says which are ready, and a failure only skips for one request. */
   #instances(service: string): ServerSpec[] {
     return (this.#endpoints.get(service) ?? []).map((address) => ({
+      ...plainServer,
       address,
-      weight: 1,
-      maxConnections: 0,
       maxFails: 0,
       failTimeoutMs: 0,
-      backup: false,
-      down: false,
-      drain: false,
     }));
   }
 

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Address, FilesAction, GatewaySpec, ProxyAction, RouteAction, RouteSpec, ServerSpec, SiteSpec } from '../config/model.ts';
-import { plainBalance, plainGateway, plainRoute } from '../config/model.ts';
+import { plainBalance, plainGateway, plainRoute, plainServer } from '../config/model.ts';
 import type { Problem } from '../config/problem.ts';
 import { createGateway, type Gateway, workerCommand } from './gateway.ts';
 import { buildTable, noInputs, type RouteTable, type TableInputs } from './table.ts';
@@ -59,17 +59,7 @@ export async function startUpstream(
   return { address, server };
 }
 
-export const serverAt = (address: Address, more: Partial<ServerSpec> = {}): ServerSpec => ({
-  address,
-  weight: 1,
-  maxConnections: 0,
-  maxFails: 1,
-  failTimeoutMs: 10_000,
-  backup: false,
-  down: false,
-  drain: false,
-  ...more,
-});
+export const serverAt = (address: Address, more: Partial<ServerSpec> = {}): ServerSpec => ({ ...plainServer, address, ...more });
 
 export function proxyTo(addresses: readonly (Address | ServerSpec)[], more: Partial<ProxyAction> = {}): ProxyAction {
   const servers = addresses.map((one) => ('address' in one ? one : serverAt(one, { maxFails: 0 })));

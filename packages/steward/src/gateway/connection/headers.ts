@@ -118,6 +118,13 @@ export class Headers {
     return text ?? '';
   }
 
+  /** As they stand in a message: a line each, with its end. */
+  lines(): string {
+    let text = '';
+    for (let at = 0; at < this.names.length; at++) text += `${this.names[at]?.text}: ${this.values[at]}\r\n`;
+    return text;
+  }
+
   all(lower: string): string[] {
     return this.values.filter((_, at) => this.names[at]?.lower === lower);
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import type { BalancePolicy, ServerSpec } from '../../config/model.ts';
+import { plainServer } from '../../config/model.ts';
 import {
   type Balance,
   createBalance,
@@ -19,17 +20,7 @@ import {
 } from './balance.ts';
 import { beginAddressHash, keyCrc, nextAddressHash } from './server-hash.ts';
 
-const at = (path: string, more: Partial<ServerSpec> = {}): ServerSpec => ({
-  address: { kind: 'unix', path },
-  weight: 1,
-  maxConnections: 0,
-  maxFails: 1,
-  failTimeoutMs: 10_000,
-  backup: false,
-  down: false,
-  drain: false,
-  ...more,
-});
+const at = (path: string, more: Partial<ServerSpec> = {}): ServerSpec => ({ ...plainServer, address: { kind: 'unix', path }, ...more });
 
 const turns: BalancePolicy = { kind: 'round-robin' };
 const byKey: BalancePolicy = { kind: 'hash', key: '$uri', consistent: true };

@@ -1,9 +1,9 @@
 /** Where a proxied request goes: the upstream of its route, its canary, or one worked out from variables; and its cookies. */
 import { parseAddress } from '../../config/address.ts';
-import { plainBalance, type ServerSpec } from '../../config/model.ts';
+import { plainBalance, plainServer } from '../../config/model.ts';
 import type { Exchange } from '../exchange.ts';
-import { compileTemplate, expand, type Template } from '../rules/variables.ts';
-import type { PickRequest, Server, UpstreamEntry } from './balance.ts';
+import { expand } from '../rules/variables.ts';
+import type { PickRequest, Server } from './balance.ts';
 import { canaryCookie, canarySide } from './canary.ts';
 import type { CompiledProxy } from './proxy-action.ts';
 import { readCookie, stickyCookie } from './sticky.ts';
@@ -19,16 +19,6 @@ export function destinationOf(exchange: Exchange, action: CompiledProxy, upstrea
   const found = upstreams.destination(side === 'canary' ? canary.target : target);
   return found === undefined || said === side ? found : { ...found, cookie: canaryCookie(canary, side, exchange.scheme === 'https') };
 }
-
-const plainServer: Omit<ServerSpec, 'address'> = {
-  weight: 1,
-  maxConnections: 0,
-  maxFails: 1,
-  failTimeoutMs: 10_000,
-  backup: false,
-  down: false,
-  drain: false,
-};
 
 /** `scheme://`, then an address (a unix socket ends at a colon), then what is asked for there. */
 const urlForm = /^(https?):\/\/(unix:[^:]*|[^/?]*):?(?=[/?]|$)([\s\S]*)$/i;
@@ -56,20 +46,11 @@ function workedOut(text: string, scheme: 'http' | 'https', upstreams: Upstreams)
   return upstreams.made(text, proxyHost, { ...plainBalance, service: false, servers: [{ ...plainServer, address }] });
 }
 
-const hashKeys = new WeakMap<UpstreamEntry, Template>();
-
-function hashKey(entry: UpstreamEntry, exchange: Exchange): string | undefined {
-  if (entry.policy.kind !== 'hash') return undefined;
-  const template = hashKeys.get(entry) ?? compileTemplate(entry.policy.key);
-  hashKeys.set(entry, template);
-  return expand(template, exchange);
-}
-
 const asking: PickRequest = { key: undefined, address: '', sticky: undefined };
 
 /** What the choice of a server may depend on. One object for all requests: a choice is made at once. */
-export function clientOf(exchange: Exchange, { entry }: Destination): PickRequest {
-  asking.key = hashKey(entry, exchange);
+export function clientOf(exchange: Exchange, { entry, hashKey }: Destination): PickRequest {
+  asking.key = hashKey === undefined ? undefined : expand(hashKey, exchange);
   asking.address = exchange.remoteAddress;
   asking.sticky = entry.sticky === undefined ? undefined : readCookie(exchange.header('cookie'), entry.sticky.cookie);
   return asking;

@@ -265,7 +265,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
   onBodyEnd(trailers: Headers | undefined): void {
     const connection = this.#connection;
     if (this.#bodyBroken || connection === undefined || connection.gone) return;
-    if (this.#chunks) connection.sendPart(`0\r\n${trailerLines(trailers)}\r\n`);
+    if (this.#chunks) connection.sendPart(`0\r\n${trailers?.lines() ?? ''}\r\n`);
     connection.completeRequest();
   }
 
@@ -545,12 +545,4 @@ function placeWithin(to: string): string | undefined {
   const path = sent.startsWith('/') ? parsePath(sent) : undefined;
   if (path === undefined || /(?:^|\/|%2f)(?:\.|%2e){2}(?:\/|%2f|$)/i.test(sent)) return undefined;
   return path.text + to.slice(sent.length);
-}
-
-function trailerLines(trailers: Headers | undefined): string {
-  let lines = '';
-  trailers?.names.forEach(({ text }, at) => {
-    lines += `${text}: ${trailers.values[at]}\r\n`;
-  });
-  return lines;
 }

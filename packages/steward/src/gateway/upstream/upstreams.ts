@@ -4,6 +4,7 @@ import tls, { type SecureContext } from 'node:tls';
 import type { Address } from '../../config/model.ts';
 import type { Deadlines } from '../connection/deadlines.ts';
 import { type Keeper, UpstreamConnection, type UpstreamFault } from '../connection/http1/upstream-connection.ts';
+import { compileTemplate, plainScope, type Scope, type Template } from '../rules/variables.ts';
 import type { RouteEntry, RouteTable, StepEntry, TargetEntry } from '../table.ts';
 import { type Balance, createBalance, type Server, type UpstreamEntry } from './balance.ts';
 import { Connecting } from './connecting.ts';
@@ -27,6 +28,8 @@ export interface Destination {
   /** What $proxy_host stands for. */
   readonly proxyHost: string;
   readonly entry: UpstreamEntry;
+  /** What `hash` goes by, with the variables of the table. */
+  readonly hashKey: Template | undefined;
   /** Of all requests to it. */
   readonly budget: RetryBudget;
   /** Set-Cookie of a canary. */
@@ -163,6 +166,7 @@ export interface UpstreamCounts {
 export class Upstreams {
   readonly #deadlines: Deadlines;
   #destinations = new Map<string, Destination>();
+  #scope: Scope = plainScope;
   #balances = new Map<string, Balance>();
   #files: Readonly<Record<string, string>> = {};
   /** How requests go to an upstream, for its checks. */
@@ -179,12 +183,13 @@ export class Upstreams {
   }
 
   /** Takes the upstreams of a new table: servers that stay keep their health and connections, others finish what they have. */
-  apply(table: RouteTable): void {
+  apply(table: RouteTable, scope: Scope): void {
     const previous = this.#balances;
     const nowMs = performance.now();
     this.#files = table.files;
     this.#schemes = schemesOf(table);
     this.#destinations = new Map();
+    this.#scope = scope;
     for (const name of this.#budgets.keys()) {
       if (!Object.hasOwn(table.upstreams, name) && !this.#made.has(name)) this.#budgets.delete(name);
     }
@@ -205,7 +210,7 @@ export class Upstreams {
     if (found !== undefined) return found;
     const entry = this.#balances.get(name)?.entry;
     if (entry === undefined) return undefined;
-    const made: Destination = { name, proxyHost, entry, budget: this.#budget(name), cookie: undefined };
+    const made: Destination = { name, proxyHost, entry, hashKey: this.#hashKey(entry), budget: this.#budget(name), cookie: undefined };
     this.#destinations.set(name, made);
     return made;
   }
@@ -222,10 +227,21 @@ export class Upstreams {
       this.#budgets.delete(oldest);
       this.#dropLinks();
     }
-    const destination: Destination = { name: key, proxyHost, entry, budget: this.#budget(key), cookie: undefined };
+    const destination: Destination = {
+      name: key,
+      proxyHost,
+      entry,
+      hashKey: this.#hashKey(entry),
+      budget: this.#budget(key),
+      cookie: undefined,
+    };
     this.#made.set(key, destination);
     this.#balances.set(key, createBalance(entry, performance.now()));
     return destination;
+  }
+
+  #hashKey({ policy }: UpstreamEntry): Template | undefined {
+    return policy.kind === 'hash' ? compileTemplate(policy.key, this.#scope) : undefined;
   }
 
   #budget(name: string): RetryBudget {

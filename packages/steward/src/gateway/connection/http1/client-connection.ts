@@ -371,7 +371,7 @@ export class ClientConnection implements Carrier, BodySink {
     this.#head = '';
     const sends = last !== undefined && last.length > 0 && this.#framing !== 'none';
     if (this.#framing === 'chunks') {
-      const end = `0\r\n${trailerText(trailers)}\r\n`;
+      const end = `0\r\n${trailers?.lines() ?? ''}\r\n`;
       if (sends) this.#writeChunk(head, last, `\r\n${end}`);
       else this.socket.write(head + end, 'latin1');
     } else if (sends) this.#writeWith(head, last);
@@ -500,14 +500,6 @@ export class ClientConnection implements Carrier, BodySink {
     }
     exchange?.close();
   }
-}
-
-function trailerText(trailers: Headers | undefined): string {
-  let text = '';
-  trailers?.names.forEach(({ text: name }, at) => {
-    text += `${name}: ${trailers.values[at]}\r\n`;
-  });
-  return text;
 }
 
 /** A request line over the limit is 414, headers over it are 431. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -72,6 +72,16 @@ test('a borrowed socket lives on in the keeper, and the next daemon gets the sam
   await second.hold([]);
   assert.equal(second.borrowed(socket.name), undefined);
   assert.ok(!(await connects(join(folder, 's'))), 'let go by both');
+});
+
+test('what the keeper answers to an earlier daemon is not taken for an answer', async (t) => {
+  const { folder, start } = newBench(t);
+  const socket = socketAt(join(folder, 's'));
+  const output = start();
+  await output.borrow(socketAt(join(folder, 'first')), []);
+  const late = { lend: { request: 'of an earlier daemon', socket, from: [], to: join(folder, 'a mailbox that is gone') } };
+  writeFileSync(join(folder, 'keeper.in'), `${JSON.stringify(late)}\n`);
+  assert.ok(listensOn(await output.borrow(socket, []), socket.address));
 });
 
 test('a keeper that is killed is followed by one that has the socket', async (t) => {

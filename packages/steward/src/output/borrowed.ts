@@ -5,6 +5,7 @@
  *
  * What was borrowed is handed to the next keeper at its birth, so neither death alone loses a socket.
  */
+import { randomUUID } from 'node:crypto';
 import { closeSync, rmSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { EAGAIN, openDatagrams } from '../kernel/kernel.ts';
@@ -16,6 +17,7 @@ import { systemError } from './system-error.ts';
 const answerMs = 5000;
 
 interface Asked {
+  readonly request: string;
   readonly command: KeeperCommand;
   readonly promise: Promise<number>;
   settle(fd: number | undefined, errno: number): void;
@@ -24,7 +26,7 @@ interface Asked {
 export interface Lender {
   borrow(socket: HeldSocket, from: readonly number[]): Promise<number>;
   borrowed(name: string): number | undefined;
-  onLent(answer: { readonly name: string; readonly errno: number }): void;
+  onLent(answer: { readonly request: string; readonly name: string; readonly errno: number }): void;
   /** Closes what is not named, and waits for it no longer. */
   hold(names: readonly string[]): void;
   /** What a new keeper inherits. */
@@ -53,7 +55,8 @@ export function createLender(mailbox: string, say: (command: KeeperCommand) => v
   function ask(socket: HeldSocket, from: readonly number[]): Promise<number> {
     openInbox();
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    const command = { lend: { socket, from, to: mailbox } };
+    const request = randomUUID();
+    const command = { lend: { request, socket, from, to: mailbox } };
     const timer = setTimeout(() => settle(undefined, os.errno.ETIMEDOUT), answerMs);
     function settle(fd: number | undefined, errno: number): void {
       clearTimeout(timer);
@@ -62,7 +65,7 @@ export function createLender(mailbox: string, say: (command: KeeperCommand) => v
       open.set(socket.name, { socket, fd });
       resolve(fd);
     }
-    asked.set(socket.name, { command, promise, settle });
+    asked.set(socket.name, { request, command, promise, settle });
     say(command);
     return promise;
   }
@@ -94,10 +97,11 @@ export function createLender(mailbox: string, say: (command: KeeperCommand) => v
       return asked.get(socket.name)?.promise ?? ask(socket, from);
     },
     borrowed: (name) => open.get(name)?.fd,
-    onLent({ name, errno }) {
+    onLent({ request, name, errno }) {
       for (const [sent, fd] of takeMail()) asked.get(sent)?.settle(fd, 0);
       const one = asked.get(name);
-      if (one === undefined || errno === 0) return; // a zero without a descriptor answered a daemon before this one
+      if (one?.request !== request) return; // it answers a daemon before this one, or a question that was given up
+      if (errno === 0) return; // its descriptor was lost on the way: `answerMs` tells
       // Ten datagrams fit into a mailbox (net.unix.max_dgram_qlen); it is empty now.
       if (errno === EAGAIN) say(one.command);
       else one.settle(undefined, errno);

@@ -34,8 +34,9 @@ export type KeeperCommand =
   /**
    * Opens this socket unless it is held already, and sends a descriptor of it to the datagram socket `to`, then `lent`. When
    * its address is taken, a copy is asked of the processes in `from`: they have it as the descriptor a service gets.
+   * `request` comes back in the answer, for a daemon may hear what the one before it asked.
    */
-  | { readonly lend: { readonly socket: HeldSocket; readonly from: readonly number[]; readonly to: string } }
+  | { readonly lend: { readonly request: string; readonly socket: HeldSocket; readonly from: readonly number[]; readonly to: string } }
   /** Lets go of every socket but those with these names. */
   | { readonly hold: readonly string[] }
   /** Everything said and written before this is in the logs when `synced` with the same number comes back. */
@@ -51,7 +52,7 @@ export type KeeperEvent =
   /** An sd_notify message: lines of NAME=value. */
   | { readonly notified: { readonly id: string; readonly text: string } }
   /** 0: the descriptor is there to be received. */
-  | { readonly lent: { readonly name: string; readonly errno: number } }
+  | { readonly lent: { readonly request: string; readonly name: string; readonly errno: number } }
   | { readonly synced: number };
 
 /**

@@ -261,9 +261,9 @@ function socketFor(socket: HeldSocket, from: readonly number[]): number {
   return fd;
 }
 
-function lend({ socket, from, to }: { socket: HeldSocket; from: readonly number[]; to: string }): void {
+function lend({ request, socket, from, to }: { request: string; socket: HeldSocket; from: readonly number[]; to: string }): void {
   const fd = socketFor(socket, from);
-  tell({ lent: { name: socket.name, errno: fd < 0 ? -fd : -sendDescriptor(to, socket.name, fd) } });
+  tell({ lent: { request, name: socket.name, errno: fd < 0 ? -fd : -sendDescriptor(to, socket.name, fd) } });
 }
 
 /** A socket file without its socket would answer nobody. */

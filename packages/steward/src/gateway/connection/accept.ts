@@ -9,6 +9,7 @@ import { ClientConnection, type Receiver } from './http1/client-connection.ts';
 import { serveHttp2 } from './http2/client-session.ts';
 import { type Peer, type Port, plainAddress } from './port.ts';
 import { readProxyHeader } from './proxy-protocol.ts';
+import { SharedReads } from './shared-reads.ts';
 
 /** A connection of a client, for whoever closes the port. */
 export interface Open {
@@ -92,9 +93,12 @@ export function speak(socket: Socket, port: Port, receiver: Receiver, onClose: (
     const open: Open = serveHttp2(socket, port, peer, receiver, () => onClose(open));
     return open;
   }
-  const connection = new ClientConnection(socket, port, peer, receiver);
-  const open: Open = { closeWhenIdle: () => connection.closeWhenIdle(), destroy: () => socket.destroy() };
-  socket.once('close', () => onClose(open));
-  if (socket.isPaused()) socket.resume();
+  const reads = socket instanceof TLSSocket ? undefined : new SharedReads();
+  const taken = reads?.takeOver(socket);
+  const used = taken ?? socket;
+  const connection = new ClientConnection(used, port, peer, receiver, taken && reads);
+  const open: Open = { closeWhenIdle: () => connection.closeWhenIdle(), destroy: () => used.destroy() };
+  used.once('close', () => onClose(open));
+  if (taken !== undefined || socket.isPaused()) used.resume();
   return open;
 }

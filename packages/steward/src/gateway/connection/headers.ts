@@ -94,6 +94,8 @@ export function headerName(text: string): HeaderName | undefined {
 export class Headers {
   readonly names: HeaderName[] = [];
   readonly values: string[] = [];
+  /** What somebody has made of these fields, for when they are met again (see LastFields): for the reader and writer of it alone. */
+  made: { readonly by: object } | undefined;
 
   add(name: HeaderName, value: string): void {
     this.names.push(name);

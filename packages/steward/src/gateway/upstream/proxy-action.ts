@@ -154,10 +154,30 @@ export function upstreamLines(action: CompiledProxy, exchange: ProxiedRequest): 
   return lines;
 }
 
-function passedLines({ entry, replaced }: CompiledProxy, exchange: ProxiedRequest): string {
-  const { names, values } = exchange.request.headers;
+/** What a route makes of the fields it received. */
+class Passed {
+  readonly by: CompiledProxy;
+  readonly lines: string;
+
+  constructor(by: CompiledProxy, lines: string) {
+    this.by = by;
+    this.lines = lines;
+  }
+}
+
+function passedLines(action: CompiledProxy, exchange: ProxiedRequest): string {
+  const { headers } = exchange.request;
+  const { made } = headers;
+  if (made instanceof Passed && made.by === action) return made.lines;
+  const passed = new Passed(action, linesToPass(action, headers));
+  headers.made = passed;
+  return passed.lines;
+}
+
+function linesToPass({ entry, replaced }: CompiledProxy, headers: Headers): string {
+  const { names, values } = headers;
   const adds = entry.forwardedHeaders !== 'off';
-  const named = namedByConnection(exchange.request.headers);
+  const named = namedByConnection(headers);
   let lines = '';
   for (let at = 0; at < names.length; at++) {
     const name = names[at];

@@ -15,8 +15,9 @@ import { statusText } from '../../pages.ts';
 import type { Headers } from '../headers.ts';
 import { httpDate } from '../http-date.ts';
 import type { Peer, Port } from '../port.ts';
+import type { BytesReader, SharedReads } from '../shared-reads.ts';
 import { BodyDecoder, type BodySink } from './body.ts';
-import { chunked, type HeadFault, isFault, type RequestHead, readRequestHead } from './head.ts';
+import { chunked, type HeadFault, isFault, LastFields, type RequestHead, readRequestHead } from './head.ts';
 
 /** What a connection needs of the rest of the gateway. */
 export interface Receiver {
@@ -44,18 +45,23 @@ const maxAheadBytes = 64 * 1024;
 const nothing = Buffer.alloc(0);
 const noBody = (status: number): boolean => status < 200 || status === 204 || status === 304;
 
-export class ClientConnection implements Carrier, BodySink {
+export class ClientConnection implements Carrier, BodySink, BytesReader {
   readonly port: Port;
   readonly peer: Peer;
   readonly socket: Socket;
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly #receiver: Receiver;
+  readonly #reads: SharedReads | undefined;
   /** Bytes not yet read: an incomplete head, or what came behind a request. */
   #ahead: Buffer = nothing;
+  /** They lie where the next read of any connection goes. */
+  #aheadShared = false;
+  readonly #lastFields = new LastFields();
   #exchange: Exchange | undefined;
   #decoder: BodyDecoder | undefined;
   #reader: BodyReader | undefined;
-  #paused = false;
+  /** Nobody takes the body just now: it is read ahead up to a limit, so that the end of a client is seen. */
+  #bodyWaits = false;
   #lingering = false;
   /** What is read and thrown away is read until then. */
   #dropUntilMs = 0;
@@ -70,14 +76,17 @@ export class ClientConnection implements Carrier, BodySink {
   /** The answer's head, kept back for its body. */
   #head = '';
 
-  constructor(socket: Socket, port: Port, peer: Peer, receiver: Receiver) {
+  /** With `reads` the socket is read into shared memory. */
+  constructor(socket: Socket, port: Port, peer: Peer, receiver: Receiver, reads?: SharedReads) {
     this.socket = socket;
+    this.#reads = reads;
     this.port = port;
     this.peer = peer;
     this.#receiver = receiver;
     this.deadlineMs = performance.now() + port.limits.headerTimeoutMs;
     port.deadlines.add(this);
-    socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    if (reads === undefined) socket.on('data', (bytes: Buffer) => this.onBytes(bytes, false));
+    else reads.reader = this;
     socket.on('drain', () => this.#onDrain());
     socket.on('end', () => this.#onEnd());
     socket.on('error', () => socket.destroy());
@@ -95,14 +104,25 @@ export class ClientConnection implements Carrier, BodySink {
 
   // ---- what comes in
 
-  #onData(bytes: Buffer): void {
+  get keepsBytes(): boolean {
+    return this.#decoder !== undefined;
+  }
+
+  onBytes(bytes: Buffer, shared: boolean): void {
     if (this.#lingering) return this.#awaitRest();
-    if (this.#exchange !== undefined && this.#decoder === undefined) {
-      this.#ahead = this.#ahead.length === 0 ? bytes : Buffer.concat([this.#ahead, bytes]);
+    this.#aheadShared = shared && this.#ahead.length === 0;
+    if (this.#exchange !== undefined && (this.#decoder === undefined || this.#bodyWaits)) {
+      this.#keepAhead(this.#ahead.length === 0 ? bytes : Buffer.concat([this.#ahead, bytes]));
       if (this.#ahead.length > maxAheadBytes) this.socket.pause();
       return;
     }
     this.#take(bytes);
+  }
+
+  /** What is read later has to outlive the next read. */
+  #keepAhead(bytes: Buffer): void {
+    this.#ahead = this.#aheadShared ? Buffer.from(bytes) : bytes;
+    this.#aheadShared = false;
   }
 
   /** Reads `bytes`: the rest of a body, then requests as long as each is answered at once. */
@@ -136,17 +156,18 @@ export class ClientConnection implements Carrier, BodySink {
     const { maxHeaderBytes } = this.port.limits;
     const end = bytes.indexOf('\r\n\r\n', 0, 'latin1');
     if (end < 0 || end > maxHeaderBytes) {
-      this.#ahead = bytes;
+      this.#keepAhead(bytes);
       if (bytes.length > maxHeaderBytes) this.#refuse(tooLong(bytes, maxHeaderBytes));
       else if (bytes.length > 0 && end < 0) this.#awaitHead(bytes);
       return false;
     }
-    const head = readRequestHead(bytes.toString('latin1', 0, end));
+    const head = readRequestHead(bytes.toString('latin1', 0, end), this.#lastFields);
     if (isFault(head)) {
       this.#refuse(head);
       return false;
     }
-    this.#ahead = end + 4 === bytes.length ? nothing : bytes.subarray(end + 4);
+    if (end + 4 === bytes.length) this.#ahead = nothing;
+    else this.#keepAhead(bytes.subarray(end + 4));
     this.#beginExchange(head, end + 4);
     return true;
   }
@@ -179,7 +200,7 @@ export class ClientConnection implements Carrier, BodySink {
     this.#keepAlive = head.keepAlive && !this.#inputEnded;
     this.#framing = 'none';
     this.#reader = undefined;
-    this.#paused = false;
+    this.#bodyWaits = bodyLength !== 0;
     this.#decoder = bodyLength === 0 ? undefined : new BodyDecoder(bodyLength, this.port.limits.maxHeaderBytes);
     const exchange = this.#receiver.begin(this, {
       method,
@@ -192,21 +213,30 @@ export class ClientConnection implements Carrier, BodySink {
       headBytes,
     });
     this.#exchange = exchange;
-    // The body waits in the socket until somebody reads it.
-    if (this.#decoder !== undefined) this.socket.pause();
+    if (this.#bodyWaits) this.#holdBody();
     this.#receiver.route(exchange);
   }
 
   // ---- the body of a request
 
+  /** The stream of a socket that is not read by us reads ahead by itself. */
+  #holdBody(): void {
+    if (this.#reads === undefined) this.socket.pause();
+  }
+
   readBody(reader: BodyReader): void {
     this.#reader = reader;
-    this.#paused = false;
+    this.#bodyWaits = false;
     if (this.#decoder === undefined) return reader.onBodyEnd(undefined);
+    this.#takeOn();
+  }
+
+  /** Goes on with the body, with what has been read ahead first. */
+  #takeOn(): void {
     this.#awaitBody();
     this.#takeAhead();
     // Once that was all of it, the body of the request behind may be the one that waits.
-    if (this.#reader === reader && !this.#paused) this.socket.resume();
+    if (!this.#bodyWaits) this.socket.resume();
   }
 
   /** Parts that came with the head. */
@@ -271,23 +301,22 @@ export class ClientConnection implements Carrier, BodySink {
   }
 
   pauseBody(): void {
-    if (this.#paused || this.#decoder === undefined) return;
-    this.#paused = true;
-    this.socket.pause();
+    if (this.#bodyWaits || this.#decoder === undefined) return;
+    this.#bodyWaits = true;
+    this.#holdBody();
     this.deadlineMs = Number.POSITIVE_INFINITY;
   }
 
   resumeBody(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
-    if (this.#decoder !== undefined) this.#awaitBody();
-    this.socket.resume();
+    if (!this.#bodyWaits) return;
+    this.#bodyWaits = false;
+    if (this.#decoder !== undefined) this.#takeOn();
   }
 
   dropBody(): void {
     if (this.#decoder === undefined) return;
     this.#reader = undefined;
-    this.#paused = false;
+    this.#bodyWaits = false;
     this.#dropUntilMs = performance.now() + longestLingerMs;
     this.#takeAhead();
     if (this.#decoder !== undefined) this.#awaitRest();
@@ -440,6 +469,7 @@ export class ClientConnection implements Carrier, BodySink {
     const ahead = this.#ahead;
     this.#ahead = nothing;
     this.#gone = true;
+    this.#reads?.letGo();
     this.port.deadlines.remove(this);
     for (const event of ['data', 'drain', 'end', 'timeout'] as const) this.socket.removeAllListeners(event);
     this.socket.setTimeout(0);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chunked, isFault, maxHeaderLines, readRequestHead, readResponseHead, readTrailers, untilClose } from './head.ts';
+import { chunked, isFault, LastFields, maxHeaderLines, readRequestHead, readResponseHead, readTrailers, untilClose } from './head.ts';
 import { randomFrom } from './testing-mutations.ts';
 
-const request = (lines: string, first = 'GET / HTTP/1.1') => readRequestHead(`${first}\r\nHost: a${lines === '' ? '' : `\r\n${lines}`}`);
+const request = (lines: string, first = 'GET / HTTP/1.1') =>
+  readRequestHead(`${first}\r\nHost: a${lines === '' ? '' : `\r\n${lines}`}`, new LastFields());
 
 /** The status a head is refused with, or what it says of the body. */
 function verdict(head: ReturnType<typeof readRequestHead>): string {
@@ -114,8 +115,8 @@ test('a header line is a name, a colon and a value', () => {
 });
 
 test('one Host, at most so many headers, and one expectation', () => {
-  assert.equal(verdict(readRequestHead('GET / HTTP/1.1')), '400');
-  assert.equal(verdict(readRequestHead('GET / HTTP/1.0')), '0');
+  assert.equal(verdict(readRequestHead('GET / HTTP/1.1', new LastFields())), '400');
+  assert.equal(verdict(readRequestHead('GET / HTTP/1.0', new LastFields())), '0');
   assert.equal(verdict(request('host: a')), '400');
   assert.equal(verdict(request('Host: b', 'GET / HTTP/1.0')), '400');
   const many = (count: number) => Array.from({ length: count }, (_, n) => `X-${n}: 1`).join('\r\n');
@@ -143,7 +144,7 @@ test('a connection goes on or changes its protocol when both sides can know', ()
 
 test('an answer that can be read in two ways is not read', () => {
   const answer = (lines: string, first = 'HTTP/1.1 200 OK') => {
-    const head = readResponseHead(`${first}${lines === '' ? '' : `\r\n${lines}`}`);
+    const head = readResponseHead(`${first}${lines === '' ? '' : `\r\n${lines}`}`, new LastFields());
     return typeof head === 'string' ? 'bad' : `${head.status} ${head.bodyLength}${head.keepAlive ? ' keep' : ''}`;
   };
   assert.equal(answer(''), `200 ${untilClose} keep`);
@@ -188,12 +189,38 @@ test('heads with random bytes changed never throw, and what is taken holds no li
     'GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close, x',
     'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nSet-Cookie: a=b',
   ];
+  const last = new LastFields();
   for (let n = 0; n < 20_000; n++) {
     const text = mutate(seeds[below(seeds.length)] ?? '');
-    for (const head of [readRequestHead(text), readResponseHead(text)]) {
+    const heads = [readRequestHead(text, last), readResponseHead(text, last)];
+    assert.deepEqual(heads, [readRequestHead(text, new LastFields()), readResponseHead(text, new LastFields())]);
+    for (const head of heads) {
       if (typeof head === 'string' || 'why' in head) continue;
       assert.ok(!head.headers.values.some((value) => /[\r\n\0]/.test(value)), JSON.stringify(text));
       assert.ok(head.headers.names.length <= maxHeaderLines);
     }
   }
+});
+
+test('fields that are the same as the last are not read again, and never taken for others', () => {
+  const last = new LastFields();
+  const read = (text: string) => {
+    const head = readRequestHead(text, last);
+    return isFault(head) ? head.status : head;
+  };
+  const first = read('GET /a HTTP/1.1\r\nHost: a\r\nX: 1');
+  const again = read('POST /b HTTP/1.1\r\nHost: a\r\nX: 1');
+  const other = read('GET /a HTTP/1.1\r\nHost: a\r\nX: 2');
+  assert.ok(typeof first === 'object' && typeof again === 'object' && typeof other === 'object');
+  assert.equal(again.headers, first.headers);
+  assert.deepEqual([again.method, again.target], ['POST', '/b']);
+  assert.deepEqual(other.headers.values, ['a', '2']);
+  assert.deepEqual(first.headers.values, ['a', '1']);
+  for (const bad of ['Host: a\r\nHost: b', 'Host: a\r\nX', 'Host: a\r\nX: \0', 'Host: a\r\nContent-Length: 1\r\nContent-Length: 1'])
+    for (const _ of [1, 2]) assert.equal(read(`GET / HTTP/1.1\r\n${bad}`), 400, bad);
+  assert.equal(read('GET / HTTP/1.1'), 400, 'no Host');
+  assert.equal(read('GET / HTTP/2.1\r\nHost: a'), 505);
+  const long = `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(3000)}`;
+  const [one, two] = [read(long), read(long)];
+  assert.ok(typeof one === 'object' && typeof two === 'object' && one.headers !== two.headers, 'too long to be kept');
 });

@@ -34,6 +34,8 @@ export const isFault = (head: object): head is HeadFault => 'why' in head;
 
 const fault = (status: number, why: string): HeadFault => ({ status, why });
 
+const illegalCharacter = fault(400, 'a character that no head may hold');
+
 /** A control character, or a CR or LF that is not part of a CRLF. */
 const illegal = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|[^\r]\n/;
 
@@ -93,6 +95,36 @@ function note(notes: Notes, kind: string, lower: string, value: string): string 
   return undefined;
 }
 
+/** The fields of a head: `text` is what stands behind its first line, with the CRLF that ends that line. */
+interface Fields {
+  readonly text: string;
+  readonly headers: Headers;
+  readonly notes: Notes;
+  readonly wrong: HeadFault | undefined;
+}
+
+/** Longer ones are not kept: they would cost each idle connection more than reading them costs a busy one. */
+const maxKeptText = 2048;
+
+/**
+ * The fields that were read last on a connection. Who asks or answers again mostly says the same behind the first line, and
+ * what is the same is not read again; nor does anybody who made something of these fields make it again, since they are the
+ * same object.
+ */
+export class LastFields {
+  #last: Fields | undefined;
+
+  read(text: string): Fields {
+    if (this.#last?.text === text) return this.#last;
+    const headers = new Headers();
+    const notes = new Notes();
+    const wrong = illegal.test(text) ? illegalCharacter : text === '' ? undefined : readFields(text, 2, headers, notes);
+    const fields = { text, headers, notes, wrong };
+    this.#last = text.length > maxKeptText ? undefined : fields;
+    return fields;
+  }
+}
+
 /** Reads `text` from `at`, which holds whole lines, into `headers`. */
 function readFields(text: string, at: number, headers: Headers, notes: Notes): HeadFault | undefined {
   for (let start = at; start < text.length; ) {
@@ -128,24 +160,23 @@ export function readTrailers(text: string): Headers | undefined {
   return kept;
 }
 
-/** Reads a request's head: everything before the empty line, without its last CRLF. */
-export function readRequestHead(text: string): RequestHead | HeadFault {
-  if (illegal.test(text)) return fault(400, 'a character that no head may hold');
+/** Reads a request's head: everything before the empty line, without its last CRLF. `last` is its connection's. */
+export function readRequestHead(text: string, last: LastFields): RequestHead | HeadFault {
   const lineEnd = text.indexOf('\r\n');
   const line = lineEnd < 0 ? text : text.slice(0, lineEnd);
+  if (illegal.test(line)) return illegalCharacter;
+  const { headers, notes, wrong } = last.read(lineEnd < 0 ? '' : text.slice(lineEnd));
+  if (wrong === illegalCharacter) return wrong;
   const first = line.indexOf(' ');
-  const last = line.lastIndexOf(' ');
-  if (first < 0 || first === last) return fault(400, 'a request line that is none');
+  const second = line.indexOf(' ', first + 1);
+  if (first < 0 || second < 0) return fault(400, 'a request line that is none');
   const method = line.slice(0, first);
-  const target = line.slice(first + 1, last);
-  const version = line.slice(last + 1);
+  const target = line.slice(first + 1, second);
+  const version = line.slice(second + 1);
   if (!isMethod(method)) return fault(400, 'a method that is none');
   if (!isTarget(target)) return fault(400, 'a request target that is none');
   if (version !== 'HTTP/1.1' && version !== 'HTTP/1.0')
     return /^HTTP\/(?:[2-9]|1\.[2-9])/.test(version) ? fault(505, 'another version of HTTP') : fault(400, 'no version of HTTP');
-  const headers = new Headers();
-  const notes = new Notes();
-  const wrong = lineEnd < 0 ? undefined : readFields(text, lineEnd + 2, headers, notes);
   return wrong ?? requestOf(method, target, version === 'HTTP/1.1' ? 1 : 0, headers, notes);
 }
 
@@ -187,14 +218,13 @@ export interface ResponseHead {
 const statusLine = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: (.*))?$/;
 
 /** Reads a response's head: everything before the empty line, without its last CRLF. A text says what is wrong with it. */
-export function readResponseHead(text: string): ResponseHead | string {
-  if (illegal.test(text)) return 'its head holds a character that no head may hold';
+export function readResponseHead(text: string, last: LastFields): ResponseHead | string {
   const lineEnd = text.indexOf('\r\n');
-  const line = statusLine.exec(lineEnd < 0 ? text : text.slice(0, lineEnd));
+  const first = lineEnd < 0 ? text : text.slice(0, lineEnd);
+  const { headers, notes, wrong } = last.read(lineEnd < 0 ? '' : text.slice(lineEnd));
+  if (wrong === illegalCharacter || illegal.test(first)) return 'its head holds a character that no head may hold';
+  const line = statusLine.exec(first);
   if (line === null) return 'it begins with no status line';
-  const headers = new Headers();
-  const notes = new Notes();
-  const wrong = lineEnd < 0 ? undefined : readFields(text, lineEnd + 2, headers, notes);
   if (wrong !== undefined) return `it has ${wrong.why}`;
   if (notes.codings > 0 && (notes.codings > 1 || notes.coding.toLowerCase() !== 'chunked'))
     return 'it has a transfer coding other than chunked';

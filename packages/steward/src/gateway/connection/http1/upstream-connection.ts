@@ -10,7 +10,7 @@ import type { ReadSlot } from '../../upstream/read-slot.ts';
 import type { Deadlines } from '../deadlines.ts';
 import type { Headers } from '../headers.ts';
 import { BodyDecoder, type BodySink } from './body.ts';
-import { type ResponseHead, readResponseHead, untilClose } from './head.ts';
+import { LastFields, type ResponseHead, readResponseHead, untilClose } from './head.ts';
 
 /** Why an upstream gave no (whole) answer. */
 export type UpstreamFault = 'unreachable' | 'connect-timeout' | 'reset' | 'timeout' | 'invalid';
@@ -57,6 +57,7 @@ export class UpstreamConnection implements BodySink {
   #reader: AnswerReader | undefined;
   #limits: AnswerLimits | undefined;
   #ahead: Buffer = nothing;
+  readonly #lastFields = new LastFields();
   #decoder: BodyDecoder | undefined;
   #bodiless = false;
   #kept = false;
@@ -197,7 +198,7 @@ export class UpstreamConnection implements BodySink {
         if (data.length - at > maxAnswerHeadBytes) this.#fail('invalid', 'its head is longer than 64 KB');
         return -1;
       }
-      const head = readResponseHead(data.toString('latin1', at, end));
+      const head = readResponseHead(data.toString('latin1', at, end), this.#lastFields);
       if (typeof head === 'string') {
         this.#fail('invalid', head);
         return -1;
@@ -233,11 +234,13 @@ export class UpstreamConnection implements BodySink {
     this.#reader = undefined;
     this.#decoder = undefined;
     this.deadlineMs = Number.POSITIVE_INFINITY;
+    const requestComplete = this.#requestComplete;
     if (more || !this.#kept) this.destroy();
-    else if (this.#requestComplete) this.#settle();
+    else if (requestComplete) this.#settle();
+    // From here on the next request may be under way on it.
     reader?.onEnd(trailers);
     // What is left of the request has nobody to go to.
-    if (!this.#gone && !this.#requestComplete) this.destroy();
+    if (!requestComplete && !this.#gone) this.destroy();
   }
 
   #settle(): void {

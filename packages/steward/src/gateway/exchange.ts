@@ -118,6 +118,8 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
   begun = false;
   /** The whole request has been read. */
   bodyComplete: boolean;
+  /** Its whole body, if it was collected before a server was asked. */
+  collected: Buffer | undefined;
   /** Called once if the client goes away before its answer is complete. */
   onAbandon: (() => void) | undefined;
   /** Called when there is room again after `write` said false. */
@@ -340,7 +342,7 @@ export class Exchange implements VariableSource, FilteredAnswer, Reply {
 
   /** Some of the body has been passed on, and cannot be had again. */
   get bodyGone(): boolean {
-    return this.hasBody && this.bodyBytesReceived > 0;
+    return this.hasBody && this.bodyBytesReceived > 0 && this.collected === undefined;
   }
 
   /** Starts reading the body; tells a client that waits for it (Expect: 100-continue) to send. */

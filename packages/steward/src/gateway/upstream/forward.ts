@@ -8,7 +8,7 @@
  * A break in an answer that has begun breaks the client's connection.
  */
 import type { RetrySpec } from '../../config/model.ts';
-import type { BodyFault, BodyReader } from '../carrier.ts';
+import type { BodyFault } from '../carrier.ts';
 import { type Headers, mayUpgrade } from '../connection/headers.ts';
 import { chunked, type ResponseHead } from '../connection/http1/head.ts';
 import type { AnswerReader, UpstreamConnection, UpstreamFault } from '../connection/http1/upstream-connection.ts';
@@ -19,6 +19,7 @@ import { noteAnswer, noteFailure, pickServer, releaseServer, type Server, server
 import { clientOf, cookiesFor } from './destination.ts';
 import type { Held } from './holding.ts';
 import { type CompiledProxy, clientHeaders, upstreamLines, upstreamTarget } from './proxy-action.ts';
+import { RequestBody } from './request-body.ts';
 import {
   type FailedCause,
   type FailedTry,
@@ -47,9 +48,6 @@ export interface ForwardParts {
 
 /** With `buffering` this much of an answer is read ahead of a slow client. */
 const readAheadBytes = 64 * 1024;
-
-/** A body up to this long is kept until it is answered, so that another server can be asked. */
-const keptBodyBytes = 64 * 1024;
 
 /** How soon a held request may look again for a server that nobody has told of. */
 const firstLookMs = 25;
@@ -82,10 +80,10 @@ export function forward(
   maxBodyBytes: number,
   parts: ForwardParts,
 ): void {
-  new Forwarding(exchange, action, destination, prefix, maxBodyBytes, parts).next();
+  new Forwarding(exchange, action, destination, prefix, maxBodyBytes, parts).begin();
 }
 
-class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
+class Forwarding implements AnswerReader, Waiter, Held {
   /** Of waiting for a server. */
   deadlineMs = Number.POSITIVE_INFINITY;
   notBeforeMs = 0;
@@ -93,7 +91,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
   readonly #action: CompiledProxy;
   readonly #destination: Destination;
   readonly #parts: ForwardParts;
-  readonly #maxBodyBytes: number;
+  readonly #body: RequestBody;
   readonly #prefix: string;
   #path = '';
   #lines = '';
@@ -109,13 +107,6 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
   #answerBytes = 0;
   /** The head has gone out: the upstream may have acted on it. */
   #sent = false;
-  /** What has been taken of the client's body, as long as another server may have to be asked. */
-  #body: Buffer[] | undefined;
-  /** Some of it has been taken and not kept. */
-  #bodyGone = false;
-  #bodyBytes = 0;
-  #bodyBroken = false;
-  #chunks = false;
   #answered = false;
   #status = 0;
   /** Of the attempt under way, and of the last one. */
@@ -141,8 +132,12 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     this.#action = action;
     this.#destination = destination;
     this.#prefix = prefix;
-    this.#maxBodyBytes = maxBodyBytes;
     this.#parts = parts;
+    this.#body = new RequestBody(exchange, {
+      maxBytes: maxBodyBytes,
+      repeatable: isRepeatable(exchange.method, action.entry.retry),
+      onFault: (status) => this.#failBody(status),
+    });
     exchange.proxyHost = destination.proxyHost;
     exchange.onAbandon = () => this.#abandon();
     exchange.asking = this;
@@ -150,6 +145,10 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
   }
 
   // ---- asking
+
+  begin(): void {
+    if (!this.#action.entry.passBody || !this.#body.collect(() => this.next())) this.next();
+  }
 
   /** Gives the request to the next server. */
   next(): void {
@@ -192,14 +191,13 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     this.#connectMs = tookMs;
     this.#sent = true;
     this.#parts.upstreams.wake(this.#destination.name, followers);
-    const hasBody = exchange.hasBody && entry.passBody && (!exchange.bodyComplete || this.#body !== undefined);
+    const hasBody = entry.passBody && this.#body.isThere;
     const head = this.#head(method, hasBody);
     if (!hasBody) return connection.send(head, method === 'HEAD', true, entry, this);
     const { socket } = connection;
     socket.cork();
     connection.send(head, method === 'HEAD', false, entry, this);
-    for (const part of this.#body ?? []) this.#passBody(connection, part);
-    exchange.readBody(this);
+    this.#body.sendTo(connection, exchange.request.bodyLength === chunked);
     socket.uncork();
   }
 
@@ -213,8 +211,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     let head = `${method} ${this.#path} HTTP/1.1\r\nHost: ${host === undefined ? (this.#link?.authority ?? '') : expand(host, exchange)}\r\n${this.#lines}`;
     const { upgrade } = exchange;
     const { bodyLength } = exchange.request;
-    this.#chunks = hasBody && bodyLength === chunked;
-    if (this.#chunks) head += 'Transfer-Encoding: chunked\r\n';
+    if (hasBody && bodyLength === chunked) head += 'Transfer-Encoding: chunked\r\n';
     else if (hasBody) head += `Content-Length: ${bodyLength}\r\n`;
     else if (method !== 'GET' && method !== 'HEAD' && exchange.header('content-length') !== '') head += 'Content-Length: 0\r\n';
     return upgrade === undefined ? `${head}\r\n` : `${head}Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`;
@@ -227,55 +224,12 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
 
   // ---- the request's body
 
-  onBodyPart(part: Buffer): void {
-    const connection = this.#connection;
-    this.#bodyBytes += part.length;
-    if (this.#maxBodyBytes > 0 && this.#bodyBytes > this.#maxBodyBytes) return this.#failBody(413);
-    this.#keepBody(part);
-    if (connection === undefined || connection.gone) return;
-    if (!this.#passBody(connection, part)) this.#exchange.carrier.pauseBody();
-  }
-
-  #keepBody(part: Buffer): void {
-    if (this.#bodyGone) return;
-    if (this.#bodyBytes <= keptBodyBytes && isRepeatable(this.#exchange.method, this.#action.entry.retry)) {
-      this.#body ??= [];
-      this.#body.push(Buffer.from(part));
-    } else {
-      this.#bodyGone = true;
-      this.#body = undefined;
-    }
-  }
-
-  /** False asks to wait for `onRoom`. */
-  #passBody(connection: UpstreamConnection, part: Buffer): boolean {
-    if (!this.#chunks) return connection.sendPart(part);
-    connection.socket.cork();
-    connection.sendPart(`${part.length.toString(16)}\r\n`);
-    connection.sendPart(part);
-    const free = connection.sendPart('\r\n');
-    connection.socket.uncork();
-    return free;
-  }
-
   onRoom(): void {
-    this.#exchange.carrier.resumeBody();
-  }
-
-  onBodyEnd(trailers: Headers | undefined): void {
-    const connection = this.#connection;
-    if (this.#bodyBroken || connection === undefined || connection.gone) return;
-    if (this.#chunks) connection.sendPart(`0\r\n${trailers?.lines() ?? ''}\r\n`);
-    connection.completeRequest();
-  }
-
-  onBodyFault(status: BodyFault): void {
-    if (!this.#bodyBroken) this.#failBody(status);
+    this.#body.onRoom();
   }
 
   /** The client's fault: the upstream is left, and hears no end. */
   #failBody(status: BodyFault): void {
-    this.#bodyBroken = true;
     this.#note();
     this.#release();
     this.#connection?.abandon();
@@ -349,6 +303,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     this.#release();
     this.#connection?.abandon();
     this.#connection = undefined;
+    this.#body.leave();
   }
 
   onPart(part: Buffer): void {
@@ -382,6 +337,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
     this.#note();
     this.#release();
     this.#connection = undefined;
+    this.#body.leave();
     if (exchange.closed) return;
     if (this.#answered) {
       this.#parts.log(`${exchange.upstream}: the answer to ${exchange.method} ${exchange.requestUri} broke off: ${why}`);
@@ -409,7 +365,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
       cause,
       method: this.#exchange.method,
       sent: this.#sent,
-      bodyGone: this.#bodyGone,
+      bodyGone: this.#body.gone,
       tries: this.#tries,
       elapsedMs: performance.now() - this.#exchange.startedAtMs,
     };
@@ -529,7 +485,7 @@ class Forwarding implements AnswerReader, BodyReader, Waiter, Held {
   }
 
   #abandon(): void {
-    this.#bodyBroken = true;
+    this.#body.drop();
     this.#cancel?.();
     this.#cancel = undefined;
     this.#note();

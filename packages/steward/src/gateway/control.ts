@@ -1,7 +1,6 @@
 /** The worker's line to the daemon. It comes and goes; the worker serves on by what it has. */
 import net from 'node:net';
-import type { Problem } from '../config/problem.ts';
-import { controlPath, readMessages, type ToDaemon, type ToWorker, type VersionedTable } from './protocol.ts';
+import { controlPath, readMessages, type Serving, type ToDaemon, type ToWorker, type VersionedTable } from './protocol.ts';
 
 const firstRetryMs = 50;
 const lastRetryMs = 2_000;
@@ -15,11 +14,7 @@ export interface Control {
 }
 
 /** Keeps a connection to the daemon of `dir` open for ever, and calls `onTable` for each table that it sends. */
-export function connectControl(
-  dir: string,
-  hello: () => { version: number; problems: readonly Problem[] },
-  onTable: (table: VersionedTable) => void,
-): Control {
+export function connectControl(dir: string, hello: () => Serving, onTable: (table: VersionedTable) => void): Control {
   let socket: net.Socket | undefined;
   let timer: NodeJS.Timeout | undefined;
   let waitMs = firstRetryMs;

@@ -46,6 +46,11 @@ export interface Gateway {
   setTable(table: RouteTable): Promise<Problem[]>;
   /** Resolves when so many workers are connected and serve by the current table, or when `timeoutMs` has passed. */
   serving(workers: number, timeoutMs: number): Promise<void>;
+  /**
+   * Resolves when the connected workers serve by the current table and none has a request under way to a server at `address`
+   * (host:port or unix:/path) that is not in it any more, or when `timeoutMs` has passed.
+   */
+  left(address: string, timeoutMs: number): Promise<void>;
   /** What the connected workers cannot do just now (a taken port, a refused certificate), each problem once. */
   problems(): Problem[];
   /** The last counters of each connected worker, by process id. */
@@ -71,6 +76,7 @@ interface Worker {
   pid: number;
   applied: number;
   problems: readonly Problem[];
+  leaving: readonly string[];
   counters: Counters | undefined;
 }
 
@@ -88,7 +94,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   };
 
   const server = net.createServer((socket) => {
-    const worker: Worker = { socket, pid: 0, applied: 0, problems: [], counters: undefined };
+    const worker: Worker = { socket, pid: 0, applied: 0, problems: [], leaving: [], counters: undefined };
     workers.add(worker);
     readMessages(socket, (message) => {
       receive(worker, message as ToDaemon, current?.version);
@@ -107,8 +113,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   });
   await listenOn(server, controlPath(dir), owner);
 
-  /** Resolves with true when all connected workers have applied `version` and are `least` at least, else with false in the end. */
-  const applied = (version: number, least = 0, timeoutMs = applyTimeoutMs): Promise<boolean> =>
+  /** Resolves with true when `isSo`, which is looked at whenever a worker says something, else with false in the end. */
+  const until = (isSo: () => boolean, timeoutMs: number): Promise<boolean> =>
     new Promise((resolve) => {
       const finish = (all: boolean): void => {
         waiting.delete(look);
@@ -116,23 +122,32 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         resolve(all);
       };
       const look = (): void => {
-        if (workers.size >= least && [...workers].every((worker) => worker.applied >= version)) finish(true);
+        if (isSo()) finish(true);
       };
       const timer = setTimeout(() => finish(false), timeoutMs);
       waiting.add(look);
       look();
     });
 
+  const serveBy = (version: number): boolean => [...workers].every((worker) => worker.applied >= version);
+
   return {
     setTable: async (table) => {
       const version = (current?.version ?? 0) + 1;
       current = { version, table };
       for (const worker of workers) push(worker);
-      const [inTime] = await Promise.all([applied(version), disk.write(current)]);
+      const [inTime] = await Promise.all([until(() => serveBy(version), applyTimeoutMs), disk.write(current)]);
       const late = inTime ? [] : [...workers].filter((worker) => worker.applied < version);
       return unique([...[...workers].flatMap(({ problems }) => problems), ...late.map(({ pid }) => lateProblem(pid))]);
     },
-    serving: async (least, timeoutMs) => void (await applied(current?.version ?? 1, least, timeoutMs)),
+    serving: async (least, timeoutMs) => {
+      const version = current?.version ?? 1;
+      await until(() => workers.size >= least && serveBy(version), timeoutMs);
+    },
+    left: async (address, timeoutMs) => {
+      const version = current?.version ?? 0;
+      await until(() => serveBy(version) && [...workers].every(({ leaving }) => !leaving.includes(address)), timeoutMs);
+    },
     problems: () => unique([...workers].flatMap(({ problems }) => problems)),
     counters: () => new Map([...workers].flatMap(({ pid, counters }) => (counters === undefined ? [] : [[pid, counters] as const]))),
     stop: async () => {
@@ -149,9 +164,11 @@ function receive(worker: Worker, message: ToDaemon, current: number | undefined)
     worker.pid = message.pid;
     worker.applied = message.version === current ? message.version : 0;
     worker.problems = message.problems;
+    worker.leaving = message.leaving ?? [];
   } else if (message.type === 'applied') {
     worker.applied = message.version;
     worker.problems = message.problems;
+    worker.leaving = message.leaving ?? [];
   } else if (message.type === 'counters') worker.counters = message.counters;
 }
 

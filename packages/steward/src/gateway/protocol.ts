@@ -20,9 +20,17 @@ export interface VersionedTable {
 
 export type ToWorker = { readonly type: 'table' } & VersionedTable;
 
+/** What a worker serves by. */
+export interface Serving {
+  readonly version: number;
+  readonly problems: readonly Problem[];
+  /** Addresses of servers that its table names no more and that still answer requests. A worker of an earlier program says nothing of it. */
+  readonly leaving?: readonly string[];
+}
+
 export type ToDaemon =
-  | { readonly type: 'hello'; readonly pid: number; readonly version: number; readonly problems: readonly Problem[] }
-  | { readonly type: 'applied'; readonly version: number; readonly problems: readonly Problem[] }
+  | ({ readonly type: 'hello'; readonly pid: number } & Serving)
+  | ({ readonly type: 'applied' } & Serving)
   | { readonly type: 'counters'; readonly counters: Counters };
 
 export const tablePath = (dir: string): string => `${dir}/table.json`;

@@ -43,7 +43,7 @@ function run(dir: string): void {
   const errors = createLineWriter(2);
   const log = (line: string): void => errors.write(`${new Date().toISOString()} gateway: ${line}`);
   const deadlines = new Deadlines();
-  const upstreams = new Upstreams(deadlines);
+  const upstreams = new Upstreams(deadlines, () => report());
   const checks = createHealthChecks({ log });
   const own = createLineWriter(1);
   const access = createAccessLog(own, log);
@@ -54,7 +54,7 @@ function run(dir: string): void {
   let version = 0;
   let tableProblems: readonly Problem[] = [];
   const listeners = createListeners({ receiver: serve, deadlines, log, onChange: () => report() });
-  const state = () => ({ version, problems: [...tableProblems, ...listeners.problems()] });
+  const state = () => ({ version, problems: [...tableProblems, ...listeners.problems()], leaving: upstreams.leaving() });
   const report = (): void => control.send({ type: 'applied', ...state() });
   let turn: Promise<void> = Promise.resolve();
   let stopping = false;

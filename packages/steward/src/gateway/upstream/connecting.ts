@@ -37,9 +37,11 @@ export class Connecting implements Timed {
     this.#try();
   }
 
-  /** Nobody waits for it any more. */
-  cancel(): void {
-    if (this.#finish()) this.#drop();
+  /** Nobody waits for it any more. False when it is over already. */
+  cancel(): boolean {
+    if (!this.#finish()) return false;
+    this.#drop();
+    return true;
   }
 
   onDeadline(): void {

@@ -64,6 +64,9 @@ export class Link implements Keeper {
   readonly #context: SecureContext | undefined;
   readonly #idle: UpstreamConnection[] = [];
   readonly #all = new Set<UpstreamConnection>();
+  /** Connections being made for a request. */
+  #begun = 0;
+  #onEmpty: (() => void) | undefined;
   #session: Buffer | undefined;
   #keepIdle: number;
   #keepIdleMs: number;
@@ -96,15 +99,34 @@ export class Link implements Keeper {
       slot = detachable || this.#context !== undefined ? undefined : new ReadSlot();
       return this.#open(slot);
     };
+    this.#begun++;
     const connecting = new Connecting(open, ready, connectTimeoutMs, this.#deadlines, {
       onSocket: (socket, tookMs) => {
         const connection = new UpstreamConnection(socket, this.#deadlines, this, slot);
         this.#all.add(connection);
+        this.#begun--;
         waiter.onConnected(connection, tookMs);
       },
-      onUnreachable: (fault, why) => waiter.onUnreachable(fault, why),
+      onUnreachable: (fault, why) => {
+        this.#begun--;
+        this.#noteEnd();
+        waiter.onUnreachable(fault, why);
+      },
     });
-    return () => connecting.cancel();
+    return () => {
+      if (!connecting.cancel()) return;
+      this.#begun--;
+      this.#noteEnd();
+    };
+  }
+
+  #noteEnd(): void {
+    if (this.isFree) this.#onEmpty?.();
+  }
+
+  /** No request is under way on it. */
+  get isFree(): boolean {
+    return this.#all.size === 0 && this.#begun === 0;
   }
 
   #open(slot: ReadSlot | undefined): Socket {
@@ -139,6 +161,7 @@ export class Link implements Keeper {
     this.#all.delete(connection);
     const at = this.#idle.lastIndexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
+    this.#noteEnd();
   }
 
   /** Follows a changed table. */
@@ -147,10 +170,11 @@ export class Link implements Keeper {
     this.#keepIdleMs = keepIdleMs;
   }
 
-  /** Closes what waits for requests; what is busy finishes and is not kept. */
-  close(): void {
+  /** Closes what waits for requests; what is busy finishes and is not kept, and then `onEmpty` is called. */
+  close(onEmpty?: () => void): void {
     this.#keepIdle = 0;
     for (const connection of [...this.#idle]) connection.destroy();
+    this.#onEmpty = onEmpty;
   }
 }
 
@@ -176,9 +200,14 @@ export class Upstreams {
   readonly #budgets = new Map<string, RetryBudget>();
   readonly #links = new Map<Server, Map<string, Link>>();
   readonly #holding: Holding;
+  /** Of servers that no table names any more: requests are under way on them. */
+  readonly #leaving = new Set<Link>();
+  readonly #onLeft: () => void;
 
-  constructor(deadlines: Deadlines) {
+  /** `onLeft` is called when the last request to a server that is gone from the table has ended. */
+  constructor(deadlines: Deadlines, onLeft: () => void = () => {}) {
     this.#deadlines = deadlines;
+    this.#onLeft = onLeft;
     this.#holding = new Holding(deadlines);
   }
 
@@ -260,8 +289,22 @@ export class Upstreams {
     for (const [server, links] of this.#links) {
       if (kept.has(server)) continue;
       this.#links.delete(server);
-      for (const link of links.values()) link.close();
+      for (const link of links.values()) this.#seeOff(link);
     }
+  }
+
+  #seeOff(link: Link): void {
+    const onEmpty = (): void => {
+      this.#leaving.delete(link);
+      this.#onLeft();
+    };
+    link.close(onEmpty);
+    if (!link.isFree) this.#leaving.add(link);
+  }
+
+  /** Addresses of servers that are gone from the table and still answer requests. */
+  leaving(): string[] {
+    return [...new Set([...this.#leaving].map(({ label }) => label))];
   }
 
   balance(name: string): Balance | undefined {

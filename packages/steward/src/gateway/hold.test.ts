@@ -49,7 +49,8 @@ async function startAt(file: string, handler: http.RequestListener = echo): Prom
 
 async function serve(t: TestContext, holdMs: number, endpoints: readonly Address[] = []) {
   const port = await freePort();
-  const sites = [site(port, [route('/', { ...proxyToService('web'), holdMs })])];
+  // Ten thousand connections to one program take a loaded machine longer than the two seconds the tests allow otherwise.
+  const sites = [site(port, [route('/', { ...proxyToService('web'), holdMs, connectTimeoutMs: 60_000 })])];
   const running = await startGateway(t, sites, { endpoints: new Map([['web', endpoints]]) });
   return { ...running, port, publish: (next: readonly Address[]) => running.apply(sites, { endpoints: new Map([['web', next]]) }) };
 }

@@ -1,16 +1,32 @@
 /** Steward against its peers, side by side in one run: `npm run bench -- [NAME...] [--rounds N] [--seconds N] [--workers N,N]`. */
 import { parseArgs } from 'node:util';
+import { control } from './control.ts';
 import { download } from './download.ts';
+import { faultTable } from './faults/faults.ts';
+import { fleet } from './fleet.ts';
 import { gateway } from './gateway.ts';
 import { handshakes } from './handshakes.ts';
 import { http2 } from './http2.ts';
+import { logThroughput } from './log-throughput.ts';
 import { machineLine } from './machine.ts';
 import type { Measurement, Pace } from './measurement.ts';
 import { restartLatency } from './restart-latency.ts';
 import { sharedSocket } from './shared.ts';
 import { staticFile } from './static.ts';
 
-const measurements: readonly Measurement[] = [restartLatency, gateway, staticFile, handshakes, download, sharedSocket, http2];
+const measurements: readonly Measurement[] = [
+  restartLatency,
+  fleet,
+  control,
+  logThroughput,
+  faultTable,
+  gateway,
+  staticFile,
+  handshakes,
+  download,
+  sharedSocket,
+  http2,
+];
 
 const usage = `npm run bench -- [NAME...] [--rounds N] [--seconds N] [--workers N,N]
 names: ${measurements.map(({ name }) => name).join(', ')}`;

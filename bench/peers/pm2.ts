@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { KeepRunning, Peer } from '../measurement.ts';
 import { outputOf } from '../program.ts';
 
-const launcher = fileURLToPath(new URL('../../node_modules/.bin/pm2', import.meta.url));
+export const launcher = fileURLToPath(new URL('../../node_modules/.bin/pm2', import.meta.url));
 
 export const pm2: Peer<KeepRunning> = {
   name: 'PM2',

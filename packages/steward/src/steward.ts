@@ -6,9 +6,15 @@
  *                          └───▶ gateway.setTable ◀── endpoints of ready instances ── supervisor.onChange
  */
 import { randomBytes } from 'node:crypto';
+import { accessSync, constants } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Plan, Status } from '@steward/sdk/contract/system';
 import { type Api, createApi, createBell, type FilesRequest, type System } from './api/api.ts';
-import { type Config, plainGateway } from './config/model.ts';
+import { type BootRecord, createBoot } from './boot/boot.ts';
+import { createBootRunner } from './boot-service.ts';
+import { type Config, type InstanceSpec, plainGateway } from './config/model.ts';
 import type { Change } from './config/plan.ts';
 import { formatPlace, formatProblems, hasErrors } from './config/problem.ts';
 import { type Loaded, loadConfig } from './config/read.ts';
@@ -35,9 +41,15 @@ import {
 } from './gateway/gateway.ts';
 import { gatewayInstances, gatewayService, gatewayUser } from './gateway-service.ts';
 import { createJournal } from './journal.ts';
+import { ticksSinceBoot } from './kernel/age.ts';
+import { freePort } from './kernel/free-port.ts';
+import { lockHolder } from './kernel/locks.ts';
+import { bootId, startTimeOf } from './kernel/process-table.ts';
+import type { DeadChild } from './kernel/reaping.ts';
+import { countsOf, inForce, type Scaling, scaledTo } from './scaling.ts';
 import { claimState, type StateFolder, secretKeyIn } from './state-folder.ts';
 import { openStore, type Store } from './store/store.ts';
-import { createSupervisor, type User } from './supervisor/supervisor.ts';
+import { createSupervisor, type InstanceView, type User } from './supervisor/supervisor.ts';
 import { version } from './version.ts';
 
 export interface Steward {
@@ -46,22 +58,35 @@ export interface Steward {
   resume(): Promise<Plan | undefined>;
   /** Takes over what an earlier daemon left, without any file: to stop it. */
   takeOver(): Promise<number>;
-  /** Resolves when Steward has been asked to shut down and nothing runs any more. */
-  readonly ended: Promise<void>;
+  /** Resolves when Steward has ended: with everything stopped, or let go of for another program. */
+  readonly ended: Promise<End>;
+  /** A child that Node did not start has ended and is collected. */
+  reaped(dead: DeadChild): void;
   /** Stops all services in order, then itself. */
   shutDown(): Promise<void>;
   /** Lets go and leaves everything running. */
   leave(): Promise<void>;
 }
 
+/** A Steward that can be run: absolute paths of Node and of the main file. */
+export type Program = Status['program'];
+
+/** What follows: the exit code of this process, or another program that takes its place. */
+export type End = { readonly exitCode: number } | { readonly become: Program };
+
 export interface StewardOptions {
   readonly state: StateFolder;
+  /** What this process runs. */
+  readonly program: Program;
   /** One line of the daemon's own log. */
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
 
 /** Certificates of the local authority are looked at this often: they last a year and are renewed in time. */
 const renewLookMs = 12 * 60 * 60 * 1000;
+
+/** Longer than any drain: the instance's own limit ends it. */
+const longestDrainMs = 24 * 60 * 60 * 1000;
 
 /** How long an authority is kept waiting for workers that start. */
 const workersThereMs = 20_000;
@@ -78,6 +103,36 @@ const storeErrorEveryMs = 60_000;
 
 /** What the gateway serves by, as a text to compare with. */
 const gatewayPart = ({ sites, gateway }: Config): string => JSON.stringify([sites, gateway]);
+
+/** While services stop: how often it is looked whether any moves on, and how long after its KILL one may still take. */
+const stopLookMs = 200;
+const killTakesMs = 20_000;
+
+/** From the wish to stop one until its KILL, with its drain and its hooks. */
+const longestStopMs = ({ stop, hooks }: InstanceSpec): number =>
+  stop.timeoutMs + (stop.drainMs ?? 0) + (hooks === undefined ? 0 : 2 * hooks.timeoutMs);
+
+/** Neither runs nor is to be started again by itself. */
+const isFinallyDead = ({ state: { phase } }: InstanceView): boolean => phase === 'FATAL' || phase === 'EXITED';
+
+/** As a shell has it: its code, or 128 and the number of the signal. Who gave up has failed, whatever the last code was. */
+function exitCodeOf({ state: { phase, exit } }: InstanceView): number {
+  if (exit?.signal) return 128 + exit.signal;
+  return exit?.code || (phase === 'EXITED' && exit?.code === 0 ? 0 : 1);
+}
+
+/** @throws StewardError when there is no such program here. */
+function checkProgram({ node, main }: Program): void {
+  try {
+    accessSync(node, constants.X_OK);
+    accessSync(main, constants.R_OK);
+  } catch (error) {
+    throw new StewardError('daemon/program', `the daemon cannot become ${main}: ${(error as Error).message}`, {
+      status: 400,
+      cause: error,
+    });
+  }
+}
 
 const settings = (store: Store) => ({
   get: <T>(name: string): T | undefined => {
@@ -101,8 +156,25 @@ const summary = (changes: readonly Change[]): string => {
   );
 };
 
+/** What the last daemon ran, and since when, in ticks since `boot`. */
+interface SavedProgram {
+  readonly version: string;
+  readonly program: Program;
+  readonly boot: string;
+  readonly since: number;
+}
+
+const isSameProgram = (earlier: SavedProgram | undefined, { node, main }: Program): boolean =>
+  earlier?.version === version && earlier.program.node === node && earlier.program.main === main;
+
+/** Since when, in ticks since boot, processes that are started run the program of this daemon; from another boot there are none. */
+function sinceWhen(earlier: SavedProgram | undefined, program: Program): number {
+  if (earlier?.boot !== bootId()) return 0;
+  return isSameProgram(earlier, program) ? earlier.since : ticksSinceBoot();
+}
+
 /** Takes the state directory and opens every room; nothing is started yet. @throws StewardError when the directory is taken or unusable. */
-export async function createSteward({ state, log }: StewardOptions): Promise<Steward> {
+export async function createSteward({ state, program, log }: StewardOptions): Promise<Steward> {
   const claim = claimState(state);
   let storeErrorAt = Number.NEGATIVE_INFINITY;
   const onStoreError = (error: Error): void => {
@@ -112,6 +184,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   };
   const store = openStore(state.database, onStoreError);
   const saved = settings(store);
+  const earlier = saved.get<SavedProgram>('program');
   const secretKey = secretKeyIn(state);
   const journal = createJournal(store, () => Date.now());
   const growth = createBell();
@@ -120,6 +193,10 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   let config = emptyConfig;
   /** Where a field of a service is written, as people are told. */
   let placeOf: (service: string, field: string) => string = () => '';
+  let standInOf: Loaded['standIn'] | undefined;
+  /** The files in force as they were read, without numbers that were set by hand. */
+  let asWritten: Loaded | undefined;
+  let scaling: Scaling = saved.get<Scaling>('scaling') ?? {};
   let certificates: ReadonlyMap<string, Certificate> = new Map();
   let siteFiles: ReadonlyMap<string, string> = new Map();
   let challenges = noChallenges;
@@ -135,6 +212,10 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
   let recovered = false;
   let files: readonly string[] = saved.get<string[]>('files') ?? [];
   let ending: Promise<void> | undefined;
+  let criticalIds: readonly string[] = [];
+  const programSince = sinceWhen(earlier, program);
+  if (!isSameProgram(earlier, program) || earlier?.since !== programSince)
+    saved.set('program', { version, program, boot: bootId(), since: programSince } satisfies SavedProgram);
   let turn: Promise<unknown> = Promise.resolve();
 
   const supervisor = createSupervisor({
@@ -146,12 +227,31 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     socketGroup: () => gatewayAs?.gid,
     placeOf: (service, field) => placeOf(service, field),
     capabilitiesOf: (service) => (service === gatewayService ? ['net_bind_service'] : []),
+    gateOf: (service) => boot.gateOf(service),
+    drained: (spec) => drained(spec),
+    standIn: async (service) => standInOf?.(service, await freePort()),
     record: (type, subject, message, data) => {
       journal.record({ type, subject, message, ...(data && { data }) });
       if (type === 'instance.fatal' || type.startsWith('output.')) log('warn', `${subject}: ${message}`);
     },
-    onChange: () => void publishTable(),
+    onChange: () => {
+      endIfCritical();
+      bootRunner.onChange();
+      void publishTable();
+    },
     onGrowth: () => growth.ring(),
+  });
+  const bootRunner = createBootRunner(supervisor);
+  const boot = createBoot({
+    bootId: bootId(),
+    hostname: hostname(),
+    read: () => saved.get<BootRecord>('boot'),
+    write: (record) => saved.set('boot', record),
+    runner: bootRunner,
+    record: (type, subject, message, data) => {
+      journal.record({ type, subject, message, ...(data && { data }) });
+      log(type === 'boot.failed' || type === 'boot.alert' || type === 'boot.degraded' ? 'warn' : 'info', `${subject}: ${message}`);
+    },
   });
 
   function tellTrouble({ message }: { readonly message: string }): void {
@@ -229,6 +329,17 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     acme?.want(asked.map((site) => ({ name: certificateName(site) ?? '', hosts: site.hosts, ...ways })));
   }
 
+  /** Waits until the gateway sends an instance nothing more and has its answers. */
+  function drained({ endpoint }: InstanceSpec): Promise<void> | undefined {
+    if (gateway === undefined || endpoint === undefined || endpoint.shared !== undefined) return undefined;
+    const address = endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `${endpoint.host}:${endpoint.port}`;
+    // After a restart of the daemon they serve, and have yet to connect.
+    const workers = supervisor
+      .views()
+      .filter(({ spec, state: { phase } }) => spec.service === gatewayService && phase === 'RUNNING').length;
+    return publishTable().then(() => gateway?.left(address, workers, longestDrainMs));
+  }
+
   function ensureLogFiles({ sites }: Config, user: User | undefined): void {
     logFiles?.stop();
     logFiles = createLogFiles({ ...(user && { owner: { uid: user.uid, gid: user.gid } }), log: (line) => log('warn', line) });
@@ -242,9 +353,11 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     return user;
   }
 
-  const instancesOf = (next: Config, user: User | undefined) => [
+  /** `host` is whose boot list is run, when that changes. */
+  const instancesOf = (next: Config, user: User | undefined, host?: string) => [
     ...next.instances,
-    ...gatewayInstances(next, workerCommand(state.gateway), user),
+    ...boot.instances(next.boot, host),
+    ...gatewayInstances(next, workerCommand(state.gateway), user).map((spec) => ({ ...spec, ownProgram: true as const })),
   ];
 
   function load(request: FilesRequest): { loaded: Loaded; paths: readonly string[] } {
@@ -257,9 +370,16 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     return { loaded: loadConfig(paths, { env: process.env, socketFolder: state.sockets, base: request.base ?? '/' }), paths };
   }
 
+  /** The same with the numbers of instances that were set by hand and still hold. */
+  function withScaling(loaded: Loaded): Loaded {
+    const counts = countsOf(inForce(scaling, loaded.written));
+    return counts.size === 0 ? loaded : loaded.scaled(counts);
+  }
+
   /** What the files amount to, with the problems of certificate files. `internal` also makes those of the local authority. */
   async function examine(request: FilesRequest, internal: boolean) {
-    const { loaded, paths } = load(request);
+    const { loaded: asRead, paths } = load(request);
+    const loaded = withScaling(asRead);
     const sites = loaded.config.sites.filter(({ tls }) => internal || typeof tls !== 'string');
     const certs = hasErrors(loaded.problems) ? { certificates, problems: [] } : await loadCertificates(sites, state.authority, Date.now());
     const named = await loadSiteFiles(loaded.config.sites);
@@ -271,6 +391,8 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
       problems,
       problemsText: formatProblems(problems, loaded.sources),
       placeOf: (service: string, field: string) => formatPlace(loaded.placeOf(service, field)),
+      standInOf: loaded.standIn,
+      asWritten: asRead,
       paths,
     };
   }
@@ -333,11 +455,17 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     refuseReplacement(request, found.paths, changes);
     const plan = planOf(found, changes);
     ({ config, certificates, siteFiles, placeOf } = found);
+    ({ standInOf, asWritten } = found);
+    scaling = inForce(scaling, asWritten.written);
+    saved.set('scaling', scaling);
     gatewayAs = user;
     files = found.paths;
     saved.set('files', files);
     saved.set('gateway', gatewayPart(config));
+    criticalIds = specs.filter(({ critical }) => critical).map(({ id }) => id);
+    boot.set(config.boot);
     supervisor.apply(specs);
+    boot.begin(); // in the same turn: services of the list must not start before it
     ensureLogFiles(config, user);
     await ensureAcme(config);
     wantCertificates(config);
@@ -345,6 +473,27 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     journal.record({ type: 'config.applied', subject: files.join(' '), message: summary(changes) });
     log('info', `applied ${files.join(' ')}: ${summary(changes)}`);
     return plan;
+  }
+
+  /** Changes the number of instances of a service, by the files in force as they were read: what was edited since is not applied. */
+  function scale(service: string, text: string): { from: number; to: number; written: number } {
+    const written = asWritten?.written ?? new Map<string, number>();
+    const { from, to, written: inFile, scaling: next } = scaledTo(scaling, written, service, text);
+    const loaded = asWritten?.scaled(countsOf(next));
+    if (loaded === undefined || hasErrors(loaded.problems))
+      throw new StewardError('api/bad-scale', `${service} cannot have ${to} instances`, {
+        status: 422,
+        details: { problemsText: loaded === undefined ? '' : formatProblems(loaded.problems, loaded.sources) },
+      });
+    scaling = next;
+    saved.set('scaling', scaling);
+    ({ config } = loaded);
+    standInOf = loaded.standIn;
+    supervisor.apply(instancesOf(config, gatewayAs));
+    const told = `has ${to} instances now, and had ${from}`;
+    journal.record({ type: 'service.scaled', subject: service, message: told, data: { from, to } });
+    log('info', `${service} ${told}`);
+    return { from, to, written: inFile };
   }
 
   /** One apply at a time: two at once would each plan against what the other is changing. */
@@ -362,32 +511,97 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
     }).catch((error: Error) => log('error', `certificates cannot be renewed: ${error.message}`));
   }, renewLookMs).unref();
 
-  let markEnded: () => void = () => {};
-  const ended = new Promise<void>((resolve) => {
+  let markEnded: (end: End) => void = () => {};
+  const ended = new Promise<End>((resolve) => {
     markEnded = resolve;
   });
 
   async function close(keeper: 'stop' | 'leave', reason: string): Promise<void> {
     clearInterval(renewing);
+    boot.stop();
     journal.record({ type: 'daemon.stopped', subject: 'daemon', message: reason });
-    await supervisor.close(keeper);
-    logFiles?.stop();
-    await acme?.stop();
-    await gateway?.stop();
-    await api.close(); // last: who waits for the end waits for this
-    store.close();
-    claim.release();
+    const steps: readonly (() => unknown)[] = [
+      () => supervisor.close(keeper),
+      () => logFiles?.stop(),
+      () => acme?.stop(),
+      () => gateway?.stop(),
+      () => api.close(), // last of those that speak: who waits for the end waits for this
+      () => store.close(),
+      () => claim.release(),
+    ];
+    for (const step of steps)
+      try {
+        await step();
+      } catch (error) {
+        log('error', `while ending: ${(error as Error).message}`); // a dead disk must not keep it from ending
+      }
   }
 
-  function shutDown(): Promise<void> {
+  const runningViews = (): InstanceView[] => supervisor.views().filter(({ pid }) => pid !== undefined);
+
+  /** Stops all in order for as long as it moves on; ids of those that nothing ends, such as a process that waits for a dead disk. */
+  async function stopAll(): Promise<string[]> {
+    let left = runningViews();
+    let movedAt = performance.now();
+    let done = false;
+    const stopping = supervisor.stopAll().then(() => {
+      done = true;
+    });
+    while (!done) {
+      await Promise.race([stopping, wait(stopLookMs)]);
+      const now = runningViews();
+      if (now.length < left.length) movedAt = performance.now();
+      left = now;
+      const patienceMs = Math.max(0, ...supervisor.views().map(({ spec }) => longestStopMs(spec))) + killTakesMs;
+      if (performance.now() - movedAt > patienceMs) return left.map(({ spec }) => spec.id);
+    }
+    return [];
+  }
+
+  async function stopAndClose(exitCode: number): Promise<void> {
+    recover();
+    boot.stop();
+    const left = await stopAll();
+    if (left.length === 0) log('info', 'all services are stopped');
+    else log('error', `not even KILL ends ${left.join(', ')}: left behind`);
+    await close(left.length === 0 ? 'stop' : 'leave', left.length === 0 ? 'shut down with all services' : `left behind ${left.join(', ')}`);
+    markEnded({ exitCode: left.length === 0 ? exitCode : exitCode || 1 });
+  }
+
+  function shutDown(exitCode = 0): Promise<void> {
+    ending ??= inTurn(() => stopAndClose(exitCode));
+    return ending;
+  }
+
+  function endIfCritical(): void {
+    if (ending !== undefined) return;
+    const dead = criticalIds.map((id) => supervisor.view(id)).find((view) => view !== undefined && isFinallyDead(view));
+    if (dead === undefined) return;
+    const exitCode = exitCodeOf(dead);
+    const message = `is critical and is not started again: everything stops, and Steward ends with code ${exitCode}`;
+    journal.record({ type: 'instance.critical', subject: dead.spec.id, message, data: { exitCode } });
+    log('error', `${dead.spec.id} ${message}`);
+    void shutDown(exitCode);
+  }
+
+  /** Lets go of everything, which runs on, and then says what follows. */
+  function letGo(end: End, reason: string): Promise<void> {
     ending ??= inTurn(async () => {
-      recover();
-      await supervisor.stopAll();
-      log('info', 'all services are stopped');
-      await close('stop', 'shut down with all services');
-      markEnded();
+      await close('leave', reason);
+      markEnded(end);
     });
     return ending;
+  }
+
+  /** The keeper and the workers that were started by an earlier program, and run on. */
+  function olderParts(): Status['older'] {
+    const keeper = lockHolder(join(state.io, 'keeper.lock'));
+    const workers = supervisor.views().filter(({ spec }) => spec.service === gatewayService);
+    const parts = [{ part: 'keeper', pid: keeper }, ...workers.map(({ spec, pid }) => ({ part: spec.id, pid }))];
+    return parts.flatMap(({ part, pid }) => {
+      const start = pid === undefined ? undefined : startTimeOf(pid);
+      return pid === undefined || start === undefined || start >= programSince ? [] : { part, pid };
+    });
   }
 
   const system: System = {
@@ -396,6 +610,7 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
       return planOf(found, hasErrors(found.problems) ? [] : supervisor.plan(instancesOf(found.config, workersUser(found.config))));
     },
     apply: (request) => inTurn(() => apply(request)),
+    scale: (service, to) => inTurn(async () => scale(service, to)),
     status: (): Status => ({
       version,
       node: process.version,
@@ -408,7 +623,17 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
       listeners: config.sites.flatMap((site) =>
         site.listen.map((listen) => ({ address: listenerName(listen), tls: site.tls !== undefined, hosts: [...site.hosts] })),
       ),
+      program,
+      older: olderParts(),
     }),
+    boot: (host) => boot.info(host),
+    runBoot: (request) =>
+      inTurn(async () => {
+        const { host } = boot.check(request);
+        supervisor.apply(instancesOf(config, gatewayAs, host));
+        boot.run(request);
+        return boot.info();
+      }),
     traffic: () => sumTraffic([...(gateway?.counters().values() ?? [])], new Date()),
     authority: async () => ({ certificate: (await openAuthority(state.authority, Date.now())).certificate }),
     shutDown: () => {
@@ -416,21 +641,27 @@ export async function createSteward({ state, log }: StewardOptions): Promise<Ste
       setImmediate(() => void shutDown());
       return { stopping };
     },
+    upgrade: (next) => {
+      checkProgram(next);
+      if (ending !== undefined) throw new StewardError('daemon/ending', 'the daemon is ending', { status: 409 });
+      setImmediate(() => void letGo({ become: next }, `gives way to ${next.main}`));
+      return system.status();
+    },
   };
 
   const api: Api = createApi({ supervisor, journal, system, growth }, (error) => log('error', `bug: ${(error as Error).stack ?? error}`));
   await api.listen(state.controlSocket);
   journal.record({ type: 'daemon.started', subject: 'daemon', message: `Steward ${version} started`, data: { pid: process.pid } });
+  if (earlier !== undefined && !isSameProgram(earlier, program))
+    journal.record({ type: 'daemon.upgraded', subject: 'daemon', message: `${earlier.version} → ${version}, ${program.main}` });
 
   return {
     system,
     resume: async () => (files.length === 0 ? undefined : system.apply({})),
     takeOver: async () => recover(),
     ended,
-    shutDown,
-    async leave() {
-      ending ??= close('leave', 'left all services running');
-      await ending;
-    },
+    reaped: ({ pid, code, signal }) => supervisor.reaped(pid, { code, signal }),
+    shutDown: () => shutDown(),
+    leave: () => letGo({ exitCode: 0 }, 'left all services running'),
   };
 }

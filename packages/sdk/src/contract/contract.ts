@@ -1,4 +1,5 @@
 /** All operations, by name. */
+import * as boot from './boot.ts';
 import * as gateway from './gateway.ts';
 import * as instances from './instances.ts';
 import * as system from './system.ts';
@@ -9,14 +10,22 @@ export const operations = {
   stopInstances: instances.stopInstances,
   restartInstances: instances.restartInstances,
   signalInstances: instances.signalInstances,
+  reloadServices: instances.reloadServices,
+  scaleService: instances.scaleService,
+  runCommand: instances.runCommand,
+  forgetRun: instances.forgetRun,
+  getEnvironment: instances.getEnvironment,
   readLogs: instances.readLogs,
   getTraffic: gateway.getTraffic,
   planConfig: system.planConfig,
   applyConfig: system.applyConfig,
   listFacts: system.listFacts,
+  getBoot: boot.getBoot,
+  runBoot: boot.runBoot,
   getStatus: system.getStatus,
   getAuthority: system.getAuthority,
   shutDown: system.shutDown,
+  upgradeDaemon: system.upgradeDaemon,
 } as const;
 
 export type Operations = typeof operations;

@@ -22,10 +22,13 @@ export const instanceShape = Type.Object(
         { description: 'how it last ended' },
       ),
     ),
+    stuck: Type.Optional(Type.Boolean({ description: 'it got KILL and the kernel lets it not go; nobody waits for it any more' })),
     stoppedByHand: Type.Boolean({ description: 'stays stopped until somebody starts it' }),
     waitsFor: Type.Array(Type.String(), { description: 'services it waits for' }),
-    cpuPercent: Type.Optional(Type.Number({ description: 'of one processor, its whole process group, since the last look' })),
-    memoryBytes: Type.Optional(Type.Integer({ description: 'resident memory of its process group' })),
+    cpuPercent: Type.Optional(Type.Number({ description: 'of one processor, its whole tree of processes, since the last look' })),
+    memoryBytes: Type.Optional(Type.Integer({ description: 'resident memory of its whole tree' })),
+    openFiles: Type.Optional(Type.Integer({ description: 'descriptors that its whole tree has open' })),
+    tasks: Type.Optional(Type.Integer({ description: 'processes and threads of its whole tree' })),
     endpoint: Type.Optional(Type.String({ description: 'host:port or unix:/path' })),
     logs: Type.Array(Type.Object({ stream: Type.String(), file: Type.String() })),
     lastLine: Type.Optional(Type.String({ description: 'last line it wrote' })),
@@ -34,11 +37,21 @@ export const instanceShape = Type.Object(
 );
 export type InstanceInfo = Static<typeof instanceShape>;
 
+export const logLevels = ['error', 'warn', 'info', 'debug'] as const;
+
 export const logLineShape = Type.Object({
   instance: Type.String(),
   stream: Type.Unsafe<'stdout' | 'stderr'>({ enum: ['stdout', 'stderr'] }),
   at: Type.Union([Type.String({ format: 'date-time' }), Type.Null()], { description: 'when it arrived; null when that is not known' }),
-  text: Type.String(),
+  text: Type.String({ description: 'the line, or what a mark says' }),
+  run: Type.Optional(Type.String({ description: 'the run that wrote it: one life of a process; absent when that is not known' })),
+  level: Type.Optional(
+    Type.Unsafe<(typeof logLevels)[number]>({ enum: [...logLevels], description: 'how severe it is, when the line says so' }),
+  ),
+  mark: Type.Optional(
+    Type.Unsafe<'started' | 'exited'>({ enum: ['started', 'exited'], description: 'it is no line: a run started or ended here' }),
+  ),
+  fields: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'the object, when the line is JSON' })),
 });
 export type LogLine = Static<typeof logLineShape>;
 
@@ -102,11 +115,97 @@ export const readLogs = operation({
   query: Type.Object({
     names: Type.Optional(Type.String({ description: 'names separated by commas; all when absent' })),
     lines: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 100_000, description: 'last lines of each log. Default: 100, or none with since' }),
+      Type.Integer({
+        minimum: 0,
+        maximum: 100_000,
+        description: 'last lines of each log, of those that are wanted. Default: 100, or all with since, run or previous',
+      }),
     ),
     since: Type.Optional(Type.String({ description: 'only lines from this time on: an ISO time, or epoch milliseconds' })),
+    until: Type.Optional(Type.String({ description: 'only lines up to this time' })),
+    grep: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 1000, description: 'only lines that this regular expression (JavaScript) matches' }),
+    ),
+    ignoreCase: Type.Optional(Type.Boolean({ description: 'the pattern takes capital and small letters for the same' })),
+    level: Type.Optional(
+      Type.Unsafe<(typeof logLevels)[number]>({
+        enum: [...logLevels],
+        description: 'only lines of this level and worse, as far as they say one',
+      }),
+    ),
+    run: Type.Optional(Type.String({ pattern: '^[0-9a-f]{1,12}$', description: 'only lines of the run whose id begins so' })),
+    previous: Type.Optional(Type.Boolean({ description: 'only lines of the run before the last one' })),
+    marks: Type.Optional(Type.Boolean({ description: 'also where runs started and ended. Default: false' })),
+    fields: Type.Optional(Type.Boolean({ description: 'also the fields of lines that are JSON. Default: false' })),
     follow: Type.Optional(Type.Boolean()),
   }),
   answer: logLineShape,
   stream: true,
+});
+
+export const reloadShape = Type.Object({
+  service: Type.String(),
+  done: Type.Boolean({ description: 'false: not all of its instances were replaced' }),
+  message: Type.String({ description: 'what happened, for people' }),
+  replaced: Type.Array(Type.String(), { description: 'instances that run anew, or got the signal' }),
+});
+export type Reload = Static<typeof reloadShape>;
+
+export const reloadServices = operation({
+  name: 'reloadServices',
+  method: 'POST',
+  path: '/v1/services/reload',
+  summary: 'Replaces the instances of services one after the other without a gap, or sends them their reload signal; answers when done.',
+  body: names,
+  answer: Type.Object({ services: Type.Array(reloadShape) }),
+});
+
+export const scaleService = operation({
+  name: 'scaleService',
+  method: 'POST',
+  path: '/v1/services/scale',
+  summary: 'Changes how many instances a service has; the others are not touched. Holds until its file says another number.',
+  body: Type.Object({
+    service: Type.String(),
+    to: Type.String({ pattern: '^[+-]?\\d{1,5}$', description: 'a number, or a difference with its sign' }),
+  }),
+  answer: Type.Object({
+    service: Type.String(),
+    from: Type.Integer(),
+    to: Type.Integer(),
+    written: Type.Integer({ description: 'the number in the file' }),
+    instances: Type.Array(instanceShape, { description: 'those of the service' }),
+  }),
+});
+
+export const runCommand = operation({
+  name: 'runCommand',
+  method: 'POST',
+  path: '/v1/services/run',
+  summary: "Runs a command once as a service's user, in its folder and environment. Its output is a log of its own.",
+  body: Type.Object({ service: Type.String(), command: Type.Array(Type.String(), { minItems: 1, maxItems: 10_000 }) }),
+  answer: Type.Object({ instance: instanceShape }),
+});
+
+export const forgetRun = operation({
+  name: 'forgetRun',
+  method: 'POST',
+  path: '/v1/services/run/forget',
+  summary: 'Ends a command that runCommand started, if it runs, and takes it off the list.',
+  body: Type.Object({ instance: Type.String() }),
+  answer: Type.Object({ forgotten: Type.Boolean() }),
+});
+
+export const getEnvironment = operation({
+  name: 'getEnvironment',
+  method: 'POST',
+  path: '/v1/services/environment',
+  summary: "What it takes to run a command in a service's environment from here. It holds secrets.",
+  body: Type.Object({ service: Type.String(), command: Type.Array(Type.String(), { minItems: 1, maxItems: 10_000 }) }),
+  answer: Type.Object({
+    words: Type.Array(Type.String(), { description: 'executable and arguments; begin with what sets user and limits' }),
+    cwd: Type.String(),
+    env: Type.Record(Type.String(), Type.String()),
+    umask: Type.Optional(Type.Integer()),
+  }),
 });

@@ -65,6 +65,14 @@ export const listFacts = operation({
   stream: true,
 });
 
+const programShape = Type.Object(
+  {
+    node: Type.String({ description: 'absolute path of Node' }),
+    main: Type.String({ description: "absolute path of Steward's main file" }),
+  },
+  { description: 'a Steward that can be run' },
+);
+
 export const statusShape = Type.Object({
   version: Type.String(),
   node: Type.String(),
@@ -75,6 +83,10 @@ export const statusShape = Type.Object({
   name: Type.String(),
   gatewayProblems: Type.Array(Type.String(), { description: 'what the workers cannot do now, such as a port that is taken' }),
   listeners: Type.Array(Type.Object({ address: Type.String(), tls: Type.Boolean(), hosts: Type.Array(Type.String()) })),
+  program: programShape,
+  older: Type.Array(Type.Object({ part: Type.String({ description: '`keeper`, or the id of a gateway worker' }), pid: Type.Integer() }), {
+    description: 'parts of Steward that run on with an earlier program since the daemon was upgraded',
+  }),
 });
 export type Status = Static<typeof statusShape>;
 
@@ -91,6 +103,14 @@ export const getAuthority = operation({
   path: '/v1/authority',
   summary: 'Certificate of the local authority that `tls: internal` uses.',
   answer: Type.Object({ certificate: Type.String({ description: 'PEM' }) }),
+});
+export const upgradeDaemon = operation({
+  name: 'upgradeDaemon',
+  method: 'POST',
+  path: '/v1/upgrade',
+  summary: 'The daemon becomes another program, in the same process, which takes over what runs. Answers with its status before that.',
+  body: programShape,
+  answer: statusShape,
 });
 export const shutDown = operation({
   name: 'shutDown',

@@ -8,8 +8,10 @@ import type { Input, Operation } from '@steward/sdk/contract/operation';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { StewardError } from '../errors.ts';
 import type { Handler, Handlers, Rooms, StreamItem } from './handlers.ts';
+import { bootHandlers } from './operations/boot.ts';
 import { instanceHandlers } from './operations/instances.ts';
 import { logHandlers } from './operations/logs.ts';
+import { serviceHandlers } from './operations/services.ts';
 import { systemHandlers } from './operations/system.ts';
 
 export { createBell } from './bell.ts';
@@ -123,7 +125,13 @@ export function createApi(rooms: Rooms, onError: (error: unknown) => void): Api 
       }),
     ),
   );
-  const handlers: Handlers = { ...instanceHandlers(rooms), ...logHandlers(rooms), ...systemHandlers(rooms) };
+  const handlers: Handlers = {
+    ...instanceHandlers(rooms),
+    ...serviceHandlers(rooms),
+    ...logHandlers(rooms),
+    ...systemHandlers(rooms),
+    ...bootHandlers(rooms),
+  };
   for (const [name, operation] of Object.entries(operations))
     addOperation(app, operation as Operation, handlers[name as OperationName] as Handler<Operation>);
   return {

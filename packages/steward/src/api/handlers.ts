@@ -1,8 +1,10 @@
 /** What the operations are made of: their handlers' types, and what they may ask of the rooms. */
+import type { BootInfo } from '@steward/sdk/contract/boot';
 import type { OperationName, Operations } from '@steward/sdk/contract/contract';
 import type { Traffic } from '@steward/sdk/contract/gateway';
 import type { Answer, Input, Operation } from '@steward/sdk/contract/operation';
 import type { Plan, Status } from '@steward/sdk/contract/system';
+import type { BootRequest } from '../boot/boot.ts';
 import type { Journal } from '../journal.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
 import type { Bell } from './bell.ts';
@@ -31,9 +33,18 @@ export interface System {
   plan(request: FilesRequest): Promise<Plan>;
   apply(request: FilesRequest): Promise<Plan>;
   status(): Status;
+  /**
+   * Makes a service have another number of instances, given as such or as a difference (`+1`). Rejects with a StewardError for a
+   * service that no file has, and for a number it cannot have.
+   */
+  scale(service: string, to: string): Promise<{ readonly from: number; readonly to: number; readonly written: number }>;
   authority(): Promise<{ certificate: string }>;
+  boot(host: string | undefined): BootInfo;
+  runBoot(request: BootRequest): Promise<BootInfo>;
   traffic(): Traffic;
   shutDown(): { stopping: number };
+  /** Becomes another program, which takes over what runs. @throws StewardError when there is none, or the daemon is ending. */
+  upgrade(program: { readonly node: string; readonly main: string }): Status;
 }
 
 export interface Rooms {

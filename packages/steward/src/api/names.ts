@@ -1,5 +1,6 @@
 /** Which instances a person means by a name. Pure. */
 import { didYouMean } from '../config/near.ts';
+import { bootService } from '../config/resolve-boot-step.ts';
 import { StewardError } from '../errors.ts';
 
 interface Named {
@@ -10,7 +11,7 @@ interface Named {
 }
 
 function matches(name: string, { id, service, group, name: own }: Named): boolean {
-  if (name === 'all') return true;
+  if (name === 'all') return service !== bootService; // commands of boot steps run when somebody means them
   if (name.endsWith(':*')) return group === name.slice(0, -2);
   return id === name || service === name || own === name;
 }

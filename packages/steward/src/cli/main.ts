@@ -9,6 +9,7 @@ import { type Command, type CommandEntry, clientFor, type Io } from './command.t
 
 const running = () => import('./commands/up.ts');
 const instances = () => import('./commands/instances.ts');
+const services = () => import('./commands/services.ts');
 const output = () => import('./commands/logs.ts');
 const files = () => import('./commands/config.ts');
 const other = () => import('./commands/other.ts');
@@ -37,6 +38,18 @@ const commands: readonly CommandEntry[] = [
     load: async () => (await instances()).stop,
   },
   { name: 'restart', summary: 'stops and starts instances', load: async () => (await instances()).restart },
+  {
+    name: 'reload',
+    summary: 'replaces the instances of services one after the other, without a gap',
+    load: async () => (await services()).reload,
+  },
+  { name: 'scale', summary: 'changes how many instances a service has', load: async () => (await services()).scale },
+  {
+    name: 'run',
+    summary: "runs a command once in a service's environment, under Steward",
+    load: async () => (await services()).run,
+  },
+  { name: 'exec', summary: "runs a command in a service's environment, in this terminal", load: async () => (await services()).exec },
   {
     name: 'signal',
     summary: 'sends a signal (HUP, USR1, ...) to the processes of instances',
@@ -68,19 +81,35 @@ const commands: readonly CommandEntry[] = [
     summary: 'shows what runs, or with --sites what goes through the gateway, again every second',
     load: async () => (await import('./commands/top.ts')).top,
   },
+  {
+    name: 'boot',
+    summary: 'runs the boot list of this host, or shows how far it is',
+    load: async () => (await import('./commands/boot.ts')).boot,
+  },
   { name: 'ca', summary: 'prints the certificate of the local authority that `tls: internal` uses', load: async () => (await other()).ca },
   {
     name: 'version',
     summary: 'prints the versions of this program, of Node, and of the daemon that runs',
     load: async () => (await other()).version,
   },
+  {
+    name: 'upgrade-daemon',
+    summary: 'makes the daemon that runs the program of this command; services run on',
+    load: async () => (await import('./commands/upgrade.ts')).upgradeDaemon,
+  },
+  {
+    name: 'install',
+    summary: 'writes a systemd unit, so that Steward runs after a reboot',
+    load: async () => (await import('./commands/install.ts')).install,
+  },
+  { name: 'uninstall', summary: 'takes that unit away', load: async () => (await import('./commands/install.ts')).uninstall },
   { name: 'daemon', summary: 'runs the daemon itself', hidden: true, load: async () => (await running()).daemon },
 ];
 
 const everywhere = { help: { type: 'boolean', short: 'h' }, state: { type: 'string' } } as const;
 
 function overview(): string {
-  const rows = commands.filter(({ hidden }) => !hidden).map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`);
+  const rows = commands.filter(({ hidden }) => !hidden).map(({ name, summary }) => `  ${name.padEnd(14)} ${summary}`);
   return [
     'steward COMMAND [OPTIONS] [NAME...]',
     '',
@@ -100,14 +129,19 @@ function usageError(command: Command, message: string): StewardError {
   return new StewardError('cli/usage', message, { status: 400, hint: `steward ${command.name} ${command.usage}` });
 }
 
+/** A number with a minus is no option: `steward scale web -1`. */
+const isNegative = /^-\d+$/;
+const shielded = '\0';
+const unshielded = (word: string): string => (word.startsWith(shielded) ? word.slice(1) : word);
+
 function readOptions(command: Command, words: readonly string[]) {
   try {
     const { values, positionals } = parseArgs({
-      args: [...words],
+      args: words.map((word) => (isNegative.test(word) ? shielded + word : word)),
       options: { ...everywhere, ...command.options },
       allowPositionals: true,
     });
-    return { values: values as Record<string, string | boolean | undefined>, positionals };
+    return { values: values as Record<string, string | boolean | undefined>, positionals: positionals.map(unshielded) };
   } catch (error) {
     throw usageError(
       command,
@@ -187,5 +221,8 @@ if (import.meta.main) {
     isTerminal: Boolean(process.stdout.isTTY) && process.env.NO_COLOR === undefined,
     columns: process.stdout.columns ?? 0,
   };
-  process.exit(await main(process.argv.slice(2), io));
+  const code = await main(process.argv.slice(2), io);
+  // An exit would cut off what a slow reader has not taken yet.
+  await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((resolve) => stream.write('', resolve))));
+  process.exit(code);
 }

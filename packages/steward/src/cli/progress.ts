@@ -9,17 +9,17 @@ const sayEveryMs = 5000;
 
 /** Says `what` once `work` has taken a second, and again every 5 s off a terminal; on a terminal one line counts up. */
 export async function progressWhile<T>(io: Io, what: string | (() => string), work: Promise<T>): Promise<T> {
-  const began = Date.now();
-  let said = 0;
+  const began = performance.now();
+  let said = Number.NEGATIVE_INFINITY;
   let onLine = false;
   const timer = setInterval(() => {
-    const seconds = Math.round((Date.now() - began) / 1000);
+    const seconds = Math.round((performance.now() - began) / 1000);
     const text = `${typeof what === 'string' ? what : what()} (${seconds} s)`;
     if (io.isTerminal) {
       process.stderr.write(`\r\x1b[2K${text}`);
       onLine = true;
-    } else if (Date.now() - said >= sayEveryMs) {
-      said = Date.now();
+    } else if (performance.now() - said >= sayEveryMs) {
+      said = performance.now();
       io.err(text);
     }
   }, sayAfterMs);
@@ -36,7 +36,10 @@ export const whetherUp = ({ state, waitsFor, exit }: InstanceInfo): boolean =>
   state === 'RUNNING' || (state === 'STOPPED' && waitsFor.length === 0) || (state === 'EXITED' && exit?.code === 0);
 
 /** Whether nothing more happens by itself soon. One that waits for another has come to rest when that one has failed. */
-const atRest = ({ state, waitsFor }: InstanceInfo): boolean => waitsFor.length === 0 && state !== 'STARTING' && state !== 'STOPPING';
+const atRest = ({ state, waitsFor, stuck }: InstanceInfo): boolean =>
+  stuck === true || (waitsFor.length === 0 && state !== 'STARTING' && state !== 'STOPPING');
+
+const waitsForBoot = ({ waitsFor }: InstanceInfo): boolean => waitsFor.some((what) => what.startsWith('boot step '));
 
 const longestSettleMs = 120_000;
 
@@ -45,13 +48,14 @@ export async function settle({ client, io }: Call, ids: readonly string[]): Prom
   if (ids.length === 0) return [];
   let pending: InstanceInfo[] = [];
   const watch = async (): Promise<InstanceInfo[]> => {
-    const end = Date.now() + longestSettleMs;
+    const end = performance.now() + longestSettleMs;
     for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 1.5, 500)) {
       const { instances } = await client.listInstances({ query: { brief: true } });
       const mine = instances.filter(({ id }) => ids.includes(id));
       const stuck = mine.some(({ state }) => state === 'FATAL' || state === 'BACKOFF');
       pending = mine.filter((instance) => !atRest(instance) && !(stuck && instance.waitsFor.length > 0));
-      if (pending.length === 0 || Date.now() > end)
+      if (pending.length > 0 && pending.every(waitsForBoot) && (await client.getBoot({ query: {} })).state === 'failed') pending = [];
+      if (pending.length === 0 || performance.now() > end)
         return (await client.listInstances({ query: {} })).instances.filter(({ id }) => ids.includes(id));
       await wait(pauseMs);
     }

@@ -15,13 +15,22 @@ const stateColors: Readonly<Record<InstanceInfo['state'], Color>> = {
   STOPPED: 'dim',
 };
 
-const columns: readonly Column<InstanceInfo>[] = [
+const beforeLast: readonly Column<InstanceInfo>[] = [
   { title: 'NAME', value: ({ id }) => harmless(id) },
   { title: 'STATE', value: ({ state }) => state, color: ({ state }) => stateColors[state] },
   { title: 'PID', value: ({ pid }) => (pid === undefined ? '-' : String(pid)), align: 'right' },
   { title: 'UPTIME', value: ({ uptimeSeconds }) => (uptimeSeconds === undefined ? '-' : uptime(uptimeSeconds)), align: 'right' },
   { title: 'CPU', value: ({ cpuPercent }) => (cpuPercent === undefined ? '-' : `${cpuPercent.toFixed(1)}%`), align: 'right' },
   { title: 'MEMORY', value: ({ memoryBytes }) => (memoryBytes === undefined ? '-' : megabytes(memoryBytes)), align: 'right' },
+];
+
+const countColumn = (title: string, count: (instance: InstanceInfo) => number | undefined): Column<InstanceInfo> => ({
+  title,
+  value: (instance) => String(count(instance) ?? '-'),
+  align: 'right',
+});
+
+const lastColumns: readonly Column<InstanceInfo>[] = [
   { title: 'RESTARTS', value: ({ restarts }) => String(restarts), align: 'right' },
   {
     title: 'LAST LINE',
@@ -30,8 +39,17 @@ const columns: readonly Column<InstanceInfo>[] = [
 ];
 
 export function instanceTable(instances: readonly InstanceInfo[], width: number, colored: boolean): string {
-  return instances.length === 0 ? 'nothing runs: no services are configured' : table(instances, columns, width, colored);
+  return tableOf(instances, [...beforeLast, ...lastColumns], width, colored);
 }
+
+/** The same with what each whole tree has open and runs. */
+export function usageTable(instances: readonly InstanceInfo[], width: number, colored: boolean): string {
+  const counts = [countColumn('FILES', ({ openFiles }) => openFiles), countColumn('TASKS', ({ tasks }) => tasks)];
+  return tableOf(instances, [...beforeLast, ...counts, ...lastColumns], width, colored);
+}
+
+const tableOf = (instances: readonly InstanceInfo[], columns: readonly Column<InstanceInfo>[], width: number, colored: boolean): string =>
+  instances.length === 0 ? 'nothing runs: no services are configured' : table(instances, columns, width, colored);
 
 const nameColors: readonly Color[] = ['cyan', 'magenta', 'blue', 'green', 'yellow'];
 
@@ -44,10 +62,12 @@ function colorOf(name: string): Color {
 const padded = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - widthOf(text)));
 
 /** `14:03:22.120 web_1 | text`; stderr has `!` for `|`. */
-export function logLine({ instance, stream, at, text }: LogLine, width: number, now: Date, colored: boolean): string {
+export function logLine({ instance, stream, at, text, mark }: LogLine, width: number, now: Date, colored: boolean): string {
   const time = at === null ? '' : `${paint(clock(at, now), 'dim', colored)} `;
   const bar = stream === 'stderr' ? paint('!', 'red', colored) : paint('|', 'dim', colored);
-  return `${time}${paint(padded(harmless(instance), width), colorOf(instance), colored)} ${bar} ${colored ? harmlessInColor(text) : text}`;
+  const name = paint(padded(harmless(instance), width), colorOf(instance), colored);
+  if (mark !== undefined) return `${time}${name} ${paint(`── ${harmless(text)} ──`, 'dim', colored)}`;
+  return `${time}${name} ${bar} ${colored ? harmlessInColor(text) : text}`;
 }
 
 const factColor = (type: Fact['type']): Color =>

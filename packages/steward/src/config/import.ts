@@ -2,6 +2,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import type { Reading } from './format.ts';
+import type { BootStepSource } from './sections/boot.ts';
 import type { FileSource } from './sections/file.ts';
 import type { ServiceSource } from './sections/service.ts';
 import type { RouteSource, SiteSource } from './sections/site.ts';
@@ -43,6 +44,31 @@ function siteAt(folder: string, site: SiteSource): SiteSource {
   return { ...withPaths(site, folder, 'root'), ...(tls && { tls }), routes };
 }
 
+/** A boot step that means the same wherever the file stands. */
+function bootStepAt({ config, folder }: Reading, step: BootStepSource): BootStepSource {
+  const envFile = [...[config.envFile ?? []].flat(), ...[step.envFile ?? []].flat()].map((file) => absolute(folder, file));
+  const command = {
+    ...withPaths(step, folder, 'cwd'),
+    cwd: step.cwd === undefined ? folder : absolute(folder, step.cwd),
+    ...((config.env ?? step.env) && { env: { ...config.env, ...step.env } }),
+    ...(envFile.length > 0 && { envFile }),
+  };
+  return {
+    ...(step.run === undefined ? step : command),
+    ...(step.mount && { mount: withPaths(step.mount, folder, 'at') }),
+    ...(step.waitFor && { waitFor: withPaths(step.waitFor, folder, 'path', 'unix', 'mount') }),
+  };
+}
+
+/** The boot steps and lists of all files; undefined when there are none. */
+function bootIn(readings: readonly Reading[]): FileSource['boot'] {
+  const all = readings.flatMap((reading) => (reading.config.boot === undefined ? [] : [{ reading, boot: reading.config.boot }]));
+  if (all.length === 0) return undefined;
+  const steps = all.flatMap(({ reading, boot }) => Object.entries(boot.steps).map(([name, step]) => [name, bootStepAt(reading, step)]));
+  const lists = all.flatMap(({ boot }) => Object.entries(boot.lists ?? {}));
+  return { steps: Object.fromEntries(steps), ...(lists.length > 0 && { lists: Object.fromEntries(lists) }) };
+}
+
 /** One configuration and its text. All paths are absolute, so the file can stand anywhere. */
 export function importFiles(readings: readonly Reading[]): { config: FileSource; yaml: string } {
   const collect = <T>(pick: (reading: Reading) => Record<string, T> | undefined): Record<string, T> =>
@@ -59,7 +85,7 @@ export function importFiles(readings: readonly Reading[]): { config: FileSource;
   const sites = readings.flatMap(({ config, folder }) => (config.sites ?? []).map((site) => siteAt(folder, site)));
   const gateway = Object.assign({}, ...readings.map(({ config }) => config.gateway ?? {}));
   const name = readings.find(({ config }) => config.name)?.config.name;
-  const parts = { services, secrets, upstreams, gateway };
+  const parts = { services, secrets, boot: bootIn(readings) ?? {}, upstreams, gateway };
   const config: FileSource = {
     ...(name && { name }),
     ...Object.fromEntries(Object.entries(parts).filter(([, part]) => Object.keys(part).length > 0)),

@@ -4,6 +4,7 @@
  */
 import type { SignalName } from './signals.ts';
 import type { GatewaySpec, SiteSpec } from './site-model.ts';
+import type { SyslogSpec } from './syslog.ts';
 
 export * from './site-model.ts';
 export type { SignalName };
@@ -14,7 +15,58 @@ export interface Config {
   readonly instances: readonly InstanceSpec[];
   readonly sites: readonly SiteSpec[];
   readonly gateway: GatewaySpec;
+  /** What is done once after each boot of the machine; undefined when no file says so. */
+  readonly boot?: BootSpec;
 }
+
+export interface BootSpec {
+  /** All steps, in the order of the files. Names are unique. */
+  readonly steps: readonly BootStepSpec[];
+  /** Which host runs which of them, in the order of the files; [] when every host runs all. */
+  readonly lists: readonly BootList[];
+}
+
+export interface BootList {
+  /** A host name, a pattern with `*`, or `default`. */
+  readonly host: string;
+  /** Names of steps. */
+  readonly steps: readonly string[];
+}
+
+export interface BootStepSpec {
+  readonly name: string;
+  readonly action: BootAction;
+  /** Of one try. */
+  readonly timeoutMs: number;
+  /** Tries after the first that failed. */
+  readonly retries: number | 'forever';
+  readonly retryEveryMs: number;
+  readonly onFailure: 'stop' | 'continue' | 'alert';
+  /** After a first try that failed the list goes on, and the step is tried again behind it. */
+  readonly background: boolean;
+}
+
+export type BootAction =
+  /** An instance that runs once. */
+  | { readonly kind: 'run'; readonly spec: InstanceSpec }
+  | { readonly kind: 'service'; readonly services: readonly string[] }
+  | { readonly kind: 'mount'; readonly mount: MountSpec }
+  | { readonly kind: 'wait'; readonly wait: WaitSpec };
+
+export interface MountSpec {
+  readonly source: string;
+  /** Absolute path. */
+  readonly at: string;
+  readonly type?: string;
+  readonly options: readonly string[];
+}
+
+export type WaitSpec =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'http'; readonly url: string }
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'path'; readonly path: string }
+  | { readonly kind: 'mount'; readonly path: string };
 
 /** One process to keep running. */
 export interface InstanceSpec {
@@ -28,6 +80,10 @@ export interface InstanceSpec {
   readonly autostart: boolean;
   /** Services that must be ready before it starts. */
   readonly after: readonly string[];
+  /** When it is finally dead, Steward stops everything and ends with its exit code. */
+  readonly critical?: true;
+  /** It is a part of Steward: another version of its command waits for its next start. */
+  readonly ownProgram?: true;
   /** Executable and arguments; never holds a secret. */
   readonly command: readonly [string, ...string[]];
   readonly cwd: string;
@@ -47,9 +103,50 @@ export interface InstanceSpec {
   readonly startRetries: number | 'forever';
   readonly backoff: BackoffSpec;
   readonly stop: StopSpec;
+  readonly hooks?: HooksSpec;
+  /** Sent by a reload; undefined replaces the instances one after the other. */
+  readonly reloadSignal?: SignalName;
+  /** An apply replaces the instances one after the other. */
+  readonly rolls?: true;
+  /** In no file: a copy that serves while the instances are replaced, or a command run once in the service's environment. */
+  readonly temporary?: 'stand-in' | 'run';
   readonly stdout: OutputSpec;
   readonly stderr: OutputSpec | 'stdout';
   readonly endpoint?: Endpoint;
+  readonly limits?: LimitsSpec;
+  readonly processLimits?: ProcessLimitsSpec;
+  /** Niceness, -20 to 19. */
+  readonly nice?: number;
+  readonly io?: IoSpec;
+  /** Added to what the kernel thinks of it when it must kill something, -1000 to 1000. */
+  readonly oomScore?: number;
+}
+
+/** What the whole tree of a run may use; what is left out has no limit. */
+export interface LimitsSpec {
+  /** Bytes. */
+  readonly memory?: number;
+  /** Bytes from which it is slowed down, where the system can do that, or told. */
+  readonly memoryHigh?: number;
+  /** Processors: 1.5 is one and a half. */
+  readonly cpu?: number;
+  /** Processes and threads. */
+  readonly tasks?: number;
+}
+
+/** Limits of setrlimit(2), soft and hard at once, for each process of a run by itself. */
+export interface ProcessLimitsSpec {
+  readonly openFiles?: number | 'unlimited';
+  readonly coreSize?: number | 'unlimited';
+  readonly fileSize?: number | 'unlimited';
+  readonly lockedMemory?: number | 'unlimited';
+  readonly stack?: number | 'unlimited';
+}
+
+export interface IoSpec {
+  readonly class: 'idle' | 'best-effort' | 'realtime';
+  /** 0 is served first, 7 last; undefined for idle. */
+  readonly priority?: number;
 }
 
 /** Where an instance can be reached. */
@@ -100,7 +197,15 @@ export interface StopSpec {
   readonly timeoutMs: number;
   readonly scope: 'group' | 'process';
   readonly killScope: 'group' | 'process';
+  /** Before the first signal; undefined for what the gateway does not reach by an address of its own. */
+  readonly drainMs?: number;
 }
+
+export const hookNames = ['beforeStart', 'afterReady', 'beforeStop', 'afterExit'] as const;
+export type HookName = (typeof hookNames)[number];
+
+/** Commands at moments in an instance's life. */
+export type HooksSpec = { readonly [Name in HookName]?: readonly [string, ...string[]] } & { readonly timeoutMs: number };
 
 export interface OutputSpec {
   /** Absolute path; undefined is Steward's own folder; `none` keeps no log. */
@@ -108,4 +213,12 @@ export interface OutputSpec {
   /** 0 never rotates. */
   readonly maxBytes: number;
   readonly keep: number;
+  readonly rotate?: 'hourly' | 'daily' | 'weekly';
+  /** How rotated files are packed; undefined is gzip. */
+  readonly compress?: 'gzip' | 'zstd' | 'none';
+  /** The most that its rotated files may take. */
+  readonly totalBytes?: number;
+  /** Logs of one pool have a cap for the rotated files of all of them. */
+  readonly pool?: { readonly name: string; readonly bytes: number };
+  readonly syslog?: SyslogSpec;
 }

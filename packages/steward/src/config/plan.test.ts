@@ -114,3 +114,13 @@ test('a secret is kept as a hash that tells a change and nothing else', () => {
   const next = withoutSecrets({ ...secret, env: { ...secret.env, TOKEN: 'hunter3' } }, 'key');
   assert.deepEqual(planChanges(byId(plain), byId(next), new Set())[0]?.reasons, ['env.TOKEN changed']);
 });
+
+test('limits of the whole tree change without a restart, those of each process with one', () => {
+  assert.equal(change({ limits: { memory: 1 } }, { limits: { memory: 2, cpu: 1 } }).kind, 'update');
+  assert.deepEqual(change({}, { processLimits: { openFiles: 9 } }), {
+    kind: 'restart',
+    id: 'web',
+    reasons: ['limits: not set → {"openFiles":9}'],
+  });
+  for (const fields of [{ nice: 5 }, { io: { class: 'idle' } }, { oomScore: 5 }] as const) assert.equal(change({}, fields).kind, 'restart');
+});

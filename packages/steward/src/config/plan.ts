@@ -1,6 +1,7 @@
 /** What an apply would do, and why: the difference between what runs and what is wanted. Pure. */
 import { createHmac } from 'node:crypto';
 import type { InstanceSpec } from './model.ts';
+import { bootService } from './resolve-boot-step.ts';
 import { quoteWord } from './words.ts';
 
 /**
@@ -42,9 +43,18 @@ const atStart: readonly (keyof InstanceSpec)[] = [
   'groups',
   'umask',
   'endpoint',
+  'processLimits',
+  'nice',
+  'io',
+  'oomScore',
 ];
 
-const userWords: Partial<Record<keyof InstanceSpec, string>> = { command: 'run', startRetries: 'startRetries', upAfterMs: 'upAfter' };
+const userWords: Partial<Record<keyof InstanceSpec, string>> = {
+  command: 'run',
+  startRetries: 'startRetries',
+  upAfterMs: 'upAfter',
+  processLimits: 'limits',
+};
 
 const show = (value: unknown): string => {
   const text =
@@ -87,13 +97,14 @@ function compare(before: InstanceSpec, after: InstanceSpec): Change {
   const { id } = after;
   if (before.command[0] === notOnRecord)
     return { kind: 'restart', id, reasons: ['it runs and is on no record: the state file could not be written when it started'] };
-  const hard = reasonsFor(before, after, atStart);
+  const atStartOfThis = after.ownProgram ? atStart.filter((field) => field !== 'command') : atStart;
+  const hard = reasonsFor(before, after, atStartOfThis);
   if (rewired(before, after)) hard.push('its output goes elsewhere');
   const all = [...new Set([...Object.keys(before), ...Object.keys(after)])] as (keyof InstanceSpec)[];
   const soft = reasonsFor(
     before,
     after,
-    all.filter((field) => !atStart.includes(field)),
+    all.filter((field) => !atStartOfThis.includes(field)),
   );
   if (hard.length > 0) return { kind: 'restart', id, reasons: [...hard, ...soft] };
   return { kind: soft.length > 0 ? 'update' : 'stay', id, reasons: soft };
@@ -101,6 +112,7 @@ function compare(before: InstanceSpec, after: InstanceSpec): Change {
 
 /** Why something new is not started, if it is not. */
 function notStarted(spec: PlainSpec, stoppedByHand: ReadonlySet<string>): string[] {
+  if (spec.service === bootService) return ['runs as a step of the boot list'];
   if (stoppedByHand.has(spec.id)) return ['not started: it was stopped by hand'];
   return spec.autostart ? [] : ['not started: autostart is false'];
 }

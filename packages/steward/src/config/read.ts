@@ -8,7 +8,7 @@ import { extname, isAbsolute, join, relative, resolve as resolvePath } from 'nod
 import { looksLikeApache, readApache } from './apache/apache.ts';
 import type { ConfigCode } from './codes.ts';
 import type { Reader, Reading, Surroundings } from './format.ts';
-import type { Config } from './model.ts';
+import type { Config, InstanceSpec } from './model.ts';
 import { looksLikeNginx, readNginx } from './nginx/nginx.ts';
 import { originOf, type Position, type Problem, pointerStep, type Source } from './problem.ts';
 import { resolve } from './resolve.ts';
@@ -22,6 +22,12 @@ export interface Loaded {
   readonly readings: readonly Reading[];
   /** Where a field of a service stands, else the service itself. */
   placeOf(service: string, field: string): Position | undefined;
+  /** The copy that may stand in for the instances of a service, at `port` if the service has one; see resolveStandIn. */
+  standIn(service: string, port: number): InstanceSpec | undefined;
+  /** How many instances of each service the files ask for. */
+  readonly written: ReadonlyMap<string, number>;
+  /** The same files, as they were read, with other numbers of instances. */
+  scaled(counts: ReadonlyMap<string, number>): Loaded;
 }
 
 export interface LoadOptions {
@@ -29,6 +35,8 @@ export interface LoadOptions {
   readonly socketFolder: string;
   /** Positions name files relative to this folder. */
   readonly base: string;
+  /** Services that were scaled by hand, and to how many instances. */
+  readonly counts?: ReadonlyMap<string, number>;
 }
 
 /** A configuration larger than this is a mistake in the argument. */
@@ -161,11 +169,16 @@ function named(loader: Loader, problems: readonly Problem[]): Problem[] {
 export function loadConfig(files: readonly string[], options: LoadOptions): Loaded {
   const loader = new Loader(options);
   for (const file of files) loader.load(file);
-  const { config, problems } = resolve(loader.readings, {
+  return loadedOf(loader, options);
+}
+
+function loadedOf(loader: Loader, options: LoadOptions): Loaded {
+  const { config, problems, standIn } = resolve(loader.readings, {
     env: options.env,
     hostname: hostname(),
     socketFolder: options.socketFolder,
     readText,
+    ...(options.counts && { counts: options.counts }),
   });
   return {
     config,
@@ -173,8 +186,18 @@ export function loadConfig(files: readonly string[], options: LoadOptions): Load
     sources: loader.readings.flatMap(({ sources }) => sources).map(({ file, text }) => ({ file: loader.nameOf(file), text })),
     placeOf: (service, field) => placeOf(loader, service, field),
     readings: loader.readings,
+    standIn,
+    written: writtenCounts(loader.readings),
+    scaled: (counts) => loadedOf(loader, { ...options, counts }),
   };
 }
+
+const writtenCounts = (readings: readonly Reading[]): Map<string, number> =>
+  new Map(
+    readings.flatMap(({ config }) =>
+      Object.entries(config.services ?? {}).map(([name, source]) => [name, source.instances ?? config.defaults?.instances ?? 1] as const),
+    ),
+  );
 
 function placeOf(loader: Loader, service: string, field: string): Position | undefined {
   const reading = loader.readings.find(({ config }) => config.services?.[service] !== undefined);

@@ -2,11 +2,25 @@
 import { isIP, isIPv6 } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { ConfigCode } from './codes.ts';
-import type { BackoffSpec, Endpoint, InstanceSpec, OutputSpec, ReadySpec, SharedSpec, StopSpec } from './model.ts';
+import type {
+  BackoffSpec,
+  Endpoint,
+  HooksSpec,
+  InstanceSpec,
+  IoSpec,
+  LimitsSpec,
+  OutputSpec,
+  ProcessLimitsSpec,
+  ReadySpec,
+  SharedSpec,
+  StopSpec,
+} from './model.ts';
+import { hookNames } from './model.ts';
 import { type Problem, pointerStep } from './problem.ts';
 import type { Scope } from './scope.ts';
 import type { ServiceSource } from './sections/service.ts';
 import { templateNames } from './sections/templates.ts';
+import { parseSyslogTarget, type SyslogSpec } from './syslog.ts';
 import { type Lookup, render } from './template.ts';
 import { parseDuration, parseSize } from './units.ts';
 import { splitWords } from './words.ts';
@@ -26,6 +40,8 @@ interface Naming {
   readonly group: string;
   readonly number: number;
   readonly count: number;
+  /** It is the copy that stands in for the others, at a port of its own if it has one. */
+  readonly standIn?: { readonly port: number };
 }
 
 const knownNames = Object.keys(templateNames);
@@ -63,6 +79,8 @@ class Draft {
   }
 
   firstNumber = 0;
+  /** Of the instance, once it is known. */
+  name = '';
 
   #lookup(secrets: 'secrets' | 'no secrets'): Lookup {
     const { service, group, number, count } = this.naming;
@@ -139,8 +157,9 @@ function sharedOf(draft: Draft, { listen, port, socket }: ServiceSource): Shared
 const hostToAsk = (host: string | undefined): string => (host === undefined || host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host);
 
 function portOf(draft: Draft, first: number, shared: SharedSpec | undefined): Endpoint {
-  const { number, count } = draft.naming;
+  const { number, count, standIn } = draft.naming;
   if (shared !== undefined) return { kind: 'tcp', host: hostToAsk(shared.host), port: first, shared };
+  if (standIn !== undefined) return { kind: 'tcp', host: '127.0.0.1', port: standIn.port };
   const last = first + count - 1;
   if (last > 65535)
     draft.tell('/port', 'config/out-of-range', `the last of ${count} instances would get port ${last}`, 'Begin with a lower port.');
@@ -148,11 +167,11 @@ function portOf(draft: Draft, first: number, shared: SharedSpec | undefined): En
 }
 
 function socketOf(draft: Draft, socket: true | string, shared: SharedSpec | undefined): Endpoint {
-  const { service, number } = draft.naming;
+  const { service, number, standIn } = draft.naming;
   const owned = socket === true;
-  const path = owned
-    ? join(draft.scope.socketFolder, service, shared === undefined ? `${number}.sock` : 'shared.sock')
-    : draft.path(socket, '/socket');
+  const file = shared !== undefined ? 'shared.sock' : standIn === undefined ? `${number}.sock` : 'stand-in.sock';
+  const given = owned ? join(draft.scope.socketFolder, service, file) : draft.path(socket, '/socket');
+  const path = owned || shared !== undefined || standIn === undefined ? given : `${given}.stand-in`;
   if (Buffer.byteLength(path) > longestSocketPath)
     draft.tell(
       '/socket',
@@ -171,22 +190,22 @@ function endpointOf(draft: Draft, source: ServiceSource): Endpoint | undefined {
   return source.socket ? socketOf(draft, source.socket, shared) : undefined;
 }
 
-function commandOf(draft: Draft, source: ServiceSource): [string, ...string[]] {
+function commandOf(draft: Draft, source: Pick<ServiceSource, 'run' | 'shell'>, field = '/run'): [string, ...string[]] {
   if (Array.isArray(source.run))
-    return source.run.map((word, index) => draft.text(word, `/run${pointerStep(index)}`)) as [string, ...string[]];
-  if (source.shell) return ['/bin/sh', '-c', draft.text(source.run, '/run')];
+    return source.run.map((word, index) => draft.text(word, `${field}${pointerStep(index)}`)) as [string, ...string[]];
+  if (source.shell) return ['/bin/sh', '-c', draft.text(source.run, field)];
   const split = splitWords(source.run);
   if ('mistake' in split) {
     draft.tell(
-      '/run',
+      field,
       'config/open-quote',
       `the command ${split.mistake}: ${source.run}`,
       'Close the quote, or write the command as a list of words.',
     );
     return ['false'];
   }
-  const words = split.words.map((word) => draft.text(word, '/run'));
-  if (words.length === 0) draft.tell('/run', 'config/empty-command', 'the command is empty', 'Write the program and its arguments.');
+  const words = split.words.map((word) => draft.text(word, field));
+  if (words.length === 0) draft.tell(field, 'config/empty-command', 'the command is empty', 'Write the program and its arguments.');
   return words as [string, ...string[]];
 }
 
@@ -306,9 +325,25 @@ function backoffOf({ backoff }: ServiceSource): BackoffSpec {
   };
 }
 
-function stopOf({ stop }: ServiceSource): StopSpec {
+function stopOf(draft: Draft, { stop }: ServiceSource): StopSpec {
   const scope = stop?.scope ?? 'group';
-  return { signal: stop?.signal ?? 'TERM', timeoutMs: ms(stop?.timeout, 10_000), scope, killScope: stop?.killScope ?? scope };
+  const drainMs = ms(stop?.drain, 10_000);
+  const drains = drainMs > 0 && draft.endpoint !== undefined && draft.endpoint.shared === undefined;
+  return {
+    signal: stop?.signal ?? 'TERM',
+    timeoutMs: ms(stop?.timeout, 10_000),
+    scope,
+    killScope: stop?.killScope ?? scope,
+    ...(drains && { drainMs }),
+  };
+}
+
+function hooksOf(draft: Draft, { hooks }: ServiceSource): HooksSpec | undefined {
+  const commands = hookNames.flatMap((name) => {
+    const written = hooks?.[name];
+    return written === undefined ? [] : [[name, commandOf(draft, { run: written }, `/hooks/${name}`)] as const];
+  });
+  return commands.length === 0 ? undefined : { ...Object.fromEntries(commands), timeoutMs: ms(hooks?.timeout, 30_000) };
 }
 
 /** Steward's own output, under the names it has in containers: there a log is shown by `steward up` and kept as any other. */
@@ -331,10 +366,41 @@ function logFileOf(draft: Draft, given: string | undefined, field: string): stri
 function outputOf(draft: Draft, given: Exclude<ServiceSource['stdout'], undefined> | undefined, field: string): OutputSpec {
   const { logs } = draft.scope;
   const file = logFileOf(draft, given?.file, field);
+  const rotate = given?.rotate ?? logs.rotate;
+  const compress = given?.compress ?? logs.compress;
+  const syslog = syslogOf(draft, given?.syslog, field);
+  if (file === 'none' && syslog !== undefined)
+    draft.tell(`${field}/syslog`, 'config/no-log', 'lines are sent to syslog from the log, and it keeps none', 'Take away file: none.');
   return {
     ...(file && { file }),
     maxBytes: bytes(given?.maxSize, bytes(logs.maxSize, standard.logBytes)),
     keep: given?.keep ?? logs.keep ?? standard.logKeep,
+    ...(rotate && { rotate }),
+    ...(compress && { compress }),
+    ...(given?.total !== undefined && { totalBytes: bytes(given.total, 0) }),
+    ...(logs.total !== undefined && { pool: { name: `${draft.scope.folder} ${logs.total}`, bytes: bytes(logs.total, 0) } }),
+    ...(syslog && { syslog }),
+  };
+}
+
+type SyslogSource = NonNullable<NonNullable<ServiceSource['stdout']>['syslog']>;
+
+function syslogOf(draft: Draft, given: SyslogSource | undefined, field: string): SyslogSpec | undefined {
+  if (given === undefined) return undefined;
+  const to = draft.text(given.to, `${field}/syslog/to`);
+  const target = parseSyslogTarget(to);
+  if (target === undefined)
+    draft.tell(
+      `${field}/syslog/to`,
+      'config/address',
+      `"${to}" is no place for syslog`,
+      'Write udp://HOST:514, tcp://HOST:601 or unix:/dev/log.',
+    );
+  return {
+    to,
+    facility: given.facility ?? 'daemon',
+    tag: given.tag === undefined ? draft.name : draft.text(given.tag, `${field}/syslog/tag`),
+    format: given.format ?? (target?.kind === 'unix' ? 'rfc3164' : 'rfc5424'),
   };
 }
 
@@ -345,12 +411,62 @@ function maskOf(draft: Draft, umask: string | number): number {
   return Number.parseInt(String(umask), 8) || 0;
 }
 
+/** What it may use and how it is served; the fields that nothing is said about are not there. */
+function limitsOf(draft: Draft, { limits = {}, nice, ioClass, ioPriority, oomScore }: ServiceSource): Partial<InstanceSpec> {
+  const { memory, memoryHigh, cpu, tasks, ...each } = limits;
+  const ofTree: LimitsSpec = {
+    ...(memory !== undefined && { memory: bytes(memory, 0) }),
+    ...(memoryHigh !== undefined && { memoryHigh: bytes(memoryHigh, 0) }),
+    ...(cpu !== undefined && { cpu }),
+    ...(tasks !== undefined && { tasks }),
+  };
+  if ((ofTree.memoryHigh ?? 0) > (ofTree.memory ?? Number.POSITIVE_INFINITY))
+    draft.tell(
+      '/limits/memoryHigh',
+      'config/out-of-range',
+      'it is larger than memory',
+      'Give the size from which it is slowed down: a smaller one.',
+    );
+  const ofProcess = Object.fromEntries(
+    Object.entries(each).map(([name, value]) => [name, typeof value === 'string' && value !== 'unlimited' ? bytes(value, 0) : value]),
+  );
+  return {
+    ...(Object.keys(ofTree).length > 0 && { limits: ofTree }),
+    ...(Object.keys(ofProcess).length > 0 && { processLimits: ofProcess as ProcessLimitsSpec }),
+    ...(nice !== undefined && { nice }),
+    ...ioOf(ioClass, ioPriority),
+    ...(oomScore !== undefined && { oomScore }),
+  };
+}
+
+function ioOf(given: IoSpec['class'] | undefined, priority: number | undefined): { io?: IoSpec } {
+  if (given === undefined && priority === undefined) return {};
+  return { io: given === 'idle' ? { class: 'idle' } : { class: given ?? 'best-effort', priority: priority ?? 4 } };
+}
+
+function hooksAndReload(draft: Draft, source: ServiceSource): Pick<InstanceSpec, 'hooks' | 'reloadSignal' | 'rolls'> {
+  const hooks = hooksOf(draft, source);
+  const { reload, update } = source;
+  return {
+    ...(hooks && { hooks }),
+    ...(reload !== undefined && reload !== 'rolling' && { reloadSignal: reload }),
+    ...(update === 'rolling' && { rolls: true }),
+  };
+}
+
+/** An only instance needs no number in its name, and keeps that name when others are added by hand. */
+function nameOf(draft: Draft, { instanceName, instances = 1 }: ServiceSource): string {
+  const isOnly = instances === 1 && draft.naming.number === draft.firstNumber;
+  return draft.text(instanceName ?? (isOnly ? '{{service}}' : '{{service}}_{{instance}}'), '/instanceName');
+}
+
 function instanceOf(draft: Draft, source: ServiceSource): InstanceSpec {
-  const { service, group, number, count } = draft.naming;
+  const { service, group, number } = draft.naming;
   draft.endpoint = endpointOf(draft, source);
   const ready = readyOf(draft, source);
   checkProbe(draft, ready);
-  const name = draft.text(source.instanceName ?? (count === 1 ? '{{service}}' : '{{service}}_{{instance}}'), '/instanceName');
+  const name = draft.naming.standIn === undefined ? nameOf(draft, source) : `${service}~stand-in`;
+  draft.name = name;
   if (/[\s:*,]/.test(name) || name === '')
     draft.tell('/instanceName', 'config/name', `"${name}" cannot be the name of an instance`, 'Leave out blanks and : * , characters.');
   return {
@@ -362,6 +478,7 @@ function instanceOf(draft: Draft, source: ServiceSource): InstanceSpec {
     priority: source.priority ?? standard.priority,
     autostart: source.autostart ?? true,
     after: source.after ?? [],
+    ...(source.critical && { critical: true }),
     command: commandOf(draft, source),
     cwd: source.cwd === undefined ? draft.scope.folder : draft.path(source.cwd, '/cwd'),
     ...envOf(draft, source),
@@ -376,11 +493,36 @@ function instanceOf(draft: Draft, source: ServiceSource): InstanceSpec {
     upAfterMs: ms(source.upAfter, 1000),
     startRetries: source.startRetries ?? 'forever',
     backoff: backoffOf(source),
-    stop: stopOf(source),
+    stop: stopOf(draft, source),
+    ...hooksAndReload(draft, source),
     stdout: outputOf(draft, source.stdout, '/stdout'),
     stderr: source.stderr === 'stdout' ? 'stdout' : outputOf(draft, source.stderr, '/stderr'),
     ...(draft.endpoint && { endpoint: draft.endpoint }),
+    ...limitsOf(draft, source),
   };
+}
+
+/** As many as the file says, unless somebody has scaled the service. */
+const countOf = (scope: Scope, service: string, { instances = 1 }: ServiceSource): number => scope.counts.get(service) ?? instances;
+
+const startsOnce = { restart: 'never', startRetries: 0, autostart: true } as const;
+
+/**
+ * The copy that serves while the instances of a service are replaced: it has the next number, a socket of its own or `port`, and
+ * is not started again. Undefined when its program would not learn of that address, which neither its command nor its environment
+ * names. What is wrong has been told for the instances.
+ */
+export function resolveStandIn(scope: Scope, service: string, written: ServiceSource, port: number): InstanceSpec | undefined {
+  const source = { ...scope.defaults, ...written };
+  const count = countOf(scope, service, source);
+  const first = source.firstInstance ?? 1;
+  const naming = { service, group: source.group ?? service, number: first + count, count, standIn: { port } };
+  const draft = new Draft(scope, `/services${pointerStep(service)}`, naming);
+  draft.firstNumber = first;
+  const spec = { ...instanceOf(draft, source), ...startsOnce, temporary: 'stand-in' as const };
+  const { endpoint, command, env } = spec;
+  const address = endpoint?.shared !== undefined ? '' : endpoint?.kind === 'unix' ? endpoint.path : String(endpoint?.port ?? '');
+  return [...command, ...Object.values(env)].some((text) => text.includes(address)) ? spec : undefined;
 }
 
 /** All instances of a service; what is wrong is told to the scope. */
@@ -391,7 +533,7 @@ export function resolveService(scope: Scope, service: string, written: ServiceSo
     scope.tell(`${pointer}#key`, 'config/name', `"${service}" cannot be the name of a service`, 'Leave out blanks and : * , characters.');
   if (service === 'gateway' || source.group === 'gateway')
     scope.tell(`${pointer}#key`, 'config/name', '"gateway" is the name of Steward\'s own gateway', 'Call it otherwise.');
-  const count = source.instances ?? 1;
+  const count = countOf(scope, service, source);
   const first = source.firstInstance ?? 1;
   const instances = Array.from({ length: count }, (_, index) => {
     const draft = new Draft(scope, pointer, { service, group: source.group ?? service, number: first + index, count });

@@ -5,11 +5,13 @@
 import { basename, resolve as resolvePath } from 'node:path';
 import { readEnvFile } from './env-file.ts';
 import type { Reading } from './format.ts';
-import type { Config } from './model.ts';
+import type { Config, InstanceSpec, SiteSpec } from './model.ts';
 import { originOf, type Problem, pointerStep } from './problem.ts';
+import { resolveBoot } from './resolve-boot.ts';
 import { gatewaySource, resolveGateway } from './resolve-gateway.ts';
 import { createNamed, type Named, resolveNamed } from './resolve-named.ts';
-import { resolveServices } from './resolve-services.ts';
+import { resolveStandIn } from './resolve-service.ts';
+import { type Pair, resolveServices } from './resolve-services.ts';
 import { resolveSites } from './resolve-sites.ts';
 import { textChecker } from './resolve-text.ts';
 import type { Scope } from './scope.ts';
@@ -22,6 +24,8 @@ export interface Around {
   readonly hostname: string;
   /** Folder of the sockets Steward hands out. */
   readonly socketFolder: string;
+  /** Services that were scaled by hand, and to how many instances. */
+  readonly counts?: ReadonlyMap<string, number>;
   /** The text of a file, or why it cannot be read. */
   readText(path: string): { readonly text: string } | { readonly reason: string };
 }
@@ -29,6 +33,8 @@ export interface Around {
 export interface Resolution {
   readonly config: Config;
   readonly problems: readonly Problem[];
+  /** The copy that may stand in for the instances of a service; see resolveStandIn. */
+  readonly standIn: (service: string, port: number) => InstanceSpec | undefined;
 }
 
 interface Shared {
@@ -126,6 +132,7 @@ function scopeOf(reading: Reading, shared: Shared): Scope {
     envTemplates: reading.config.env ?? {},
     secret: (name) => secrets.get(name),
     envFile,
+    counts: around.counts ?? new Map(),
     services: () => sources().map(([name]) => name),
     hasEndpoint: (service) =>
       sources().some(
@@ -147,6 +154,25 @@ const variablesOf = (readings: readonly Reading[]): Set<string> =>
     ]),
   );
 
+const anyHost = new Set([undefined, '0.0.0.0', '::', '127.0.0.1']);
+
+/** An instance cannot listen where a site does. */
+function tellPortsOfSites(pairs: readonly Pair[], instances: readonly InstanceSpec[], sites: readonly SiteSpec[]): void {
+  const taken = new Set(
+    sites.flatMap(({ listen, redirectFrom }) => [...listen, ...redirectFrom]).flatMap(({ host, port }) => (anyHost.has(host) ? port : [])),
+  );
+  for (const { id, service, endpoint } of instances) {
+    if (endpoint?.kind !== 'tcp' || !taken.has(endpoint.port)) continue;
+    const { scope } = pairs.find(({ reading }) => reading.config.services?.[service] !== undefined) ?? {};
+    scope?.tell(
+      `/services${pointerStep(service)}/port`,
+      'config/endpoint-twice',
+      `${id} would listen on port ${endpoint.port}, where a site listens`,
+      'Instances count up from the first port: choose ports that no site has.',
+    );
+  }
+}
+
 /** The configuration that all readings together make, and every problem of it. With errors the configuration is not fit for use. */
 export function resolve(readings: readonly Reading[], around: Around): Resolution {
   const gateway = gatewaySource(readings);
@@ -162,6 +188,14 @@ export function resolve(readings: readonly Reading[], around: Around): Resolutio
   resolveNamed(pairs, shared.named);
   const instances = resolveServices(pairs);
   const sites = resolveSites(pairs);
+  tellPortsOfSites(pairs, instances, sites);
+  const boot = resolveBoot(pairs, instances);
   const name = readings.find(({ config }) => config.name !== undefined)?.config.name ?? basename(readings[0]?.folder ?? '');
-  return { config: { name, instances, sites, gateway: resolveGateway(pairs, gateway, shared.named, sites) }, problems: shared.problems };
+  const standIn = (service: string, port: number): InstanceSpec | undefined => {
+    const pair = pairs.find(({ reading }) => reading.config.services?.[service] !== undefined);
+    const written = pair?.reading.config.services?.[service];
+    return pair && written && resolveStandIn(pair.scope, service, written, port);
+  };
+  const config = { name, instances, sites, gateway: resolveGateway(pairs, gateway, shared.named, sites), ...(boot && { boot }) };
+  return { config, problems: shared.problems, standIn };
 }

@@ -21,6 +21,8 @@ export interface Scope {
   readonly envTemplates: Readonly<Record<string, string | number | boolean>>;
   secret(name: string): string | undefined;
   envFile(path: string, pointer: string): Record<string, string>;
+  /** Services whose number of instances is another than their file says. */
+  readonly counts: ReadonlyMap<string, number>;
   services(): string[];
   hasEndpoint(service: string): boolean;
   upstreams(): string[];

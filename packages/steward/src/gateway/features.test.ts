@@ -131,7 +131,12 @@ test('headers are added, hidden and rewritten; methods, headers and bodies are p
     rewriteLocation: [{ from: { kind: 'regex', pattern: '^http://inner\\.example/in/(.*)$', anyCase: false }, to: '/$1' }],
   });
   const always = (value: string, name: string, isAlways: boolean) => ({ name, value, always: isAlways });
-  const addHeaders = [always('$upstream_status', 'X-Always', true), always('yes', 'X-Good', false), always('$arg_none', 'X-None', true)];
+  const addHeaders = [
+    always('$upstream_status', 'X-Always', true),
+    always('yes', 'X-Good', false),
+    always('$arg_none', 'X-None', true),
+    always('价 €', 'X-Far', true),
+  ];
   const routes = [
     route('/', action, { addHeaders, expires: { kind: 'seconds', seconds: 60, from: 'now' } }),
     route('/bare', proxyTo([address], { passHeaders: false, passBody: false, method: 'PUT' })),
@@ -149,8 +154,9 @@ test('headers are added, hidden and rewritten; methods, headers and bodies are p
       good.headers['x-good'],
       good.headers['x-none'],
       good.headers['cache-control'],
+      Buffer.from(String(good.headers['x-far']), 'latin1').toString(),
     ],
-    [undefined, 'http://outer.example/page', '200', 'yes', undefined, 'max-age=60'],
+    [undefined, 'http://outer.example/page', '200', 'yes', undefined, 'max-age=60', '价 €'],
   );
   const bad = await ask(port, '/bad');
   assert.deepEqual(

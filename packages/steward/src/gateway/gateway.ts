@@ -47,10 +47,10 @@ export interface Gateway {
   /** Resolves when so many workers are connected and serve by the current table, or when `timeoutMs` has passed. */
   serving(workers: number, timeoutMs: number): Promise<void>;
   /**
-   * Resolves when the connected workers serve by the current table and none has a request under way to a server at `address`
-   * (host:port or unix:/path) that is not in it any more, or when `timeoutMs` has passed.
+   * Resolves when at least so many workers are connected, all serve by the current table, and none has a request under way to a
+   * server at `address` (host:port or unix:/path) that is not in it any more; or when `timeoutMs` has passed.
    */
-  left(address: string, timeoutMs: number): Promise<void>;
+  left(address: string, workers: number, timeoutMs: number): Promise<void>;
   /** What the connected workers cannot do just now (a taken port, a refused certificate), each problem once. */
   problems(): Problem[];
   /** The last counters of each connected worker, by process id. */
@@ -144,9 +144,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       const version = current?.version ?? 1;
       await until(() => workers.size >= least && serveBy(version), timeoutMs);
     },
-    left: async (address, timeoutMs) => {
+    left: async (address, least, timeoutMs) => {
       const version = current?.version ?? 0;
-      await until(() => serveBy(version) && [...workers].every(({ leaving }) => !leaving.includes(address)), timeoutMs);
+      const isLeft = (): boolean => [...workers].every(({ leaving }) => !leaving.includes(address));
+      await until(() => workers.size >= least && serveBy(version) && isLeft(), timeoutMs);
     },
     problems: () => unique([...workers].flatMap(({ problems }) => problems)),
     counters: () => new Map([...workers].flatMap(({ pid, counters }) => (counters === undefined ? [] : [[pid, counters] as const]))),

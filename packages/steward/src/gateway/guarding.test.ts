@@ -102,6 +102,7 @@ test('only trusted proxies say who the client is, which request it is, and what 
     'x-request-id': 'mine-1',
     'x-forwarded-proto': 'https',
     traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    tracestate: 'vendor=1',
   };
   const realAddress = { from: ['127.0.0.0/8'], header: 'x-forwarded-for', recursive: true };
   const trusting = await serve(t, routes, { realAddress });
@@ -112,6 +113,10 @@ test('only trusted proxies say who the client is, which request it is, and what 
     ['mine-1', 'https', '10.1.2.3', '6.6.6.6, 10.1.2.3, 127.0.0.9, 127.0.0.1'],
   );
   assert.match(passed.traceparent, /^00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-01$/);
+  assert.equal(passed.tracestate, 'vendor=1');
+  const begun = JSON.parse((await ask(trusting.port, '/', { headers: { ...headers, traceparent: 'nonsense' } })).body);
+  assert.match(begun.traceparent, /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
+  assert.equal(begun.tracestate, undefined, 'a new trace has no state of another');
   const wary = await serve(t, routes, { realAddress: { ...realAddress, from: ['192.0.2.0/24'] } });
   assert.equal(await wary.status('/who', { headers }), 403);
   const own = JSON.parse((await ask(wary.port, '/', { headers })).body);

@@ -15,6 +15,7 @@ import { type CompiledLog, compileLog } from './logs/access-log.ts';
 import { type CompiledAccess, compileAccess } from './rules/access.ts';
 import { compileErrorPages, type ErrorPages } from './rules/error-page.ts';
 import { type CompiledExpires, compileExpires } from './rules/expires.ts';
+import { compileHeader } from './rules/header-template.ts';
 import { type CompiledConnections, type CompiledRate, compileConnections, compileRates } from './rules/limits.ts';
 import type { CompiledMaintenance } from './rules/maintenance.ts';
 import { type CompiledTrust, compileTrust } from './rules/real-address.ts';
@@ -270,7 +271,7 @@ class TableCompiler {
       addHeaders: entry.addHeaders.map(({ name, value, always }) => ({
         name,
         lower: name.toLowerCase(),
-        value: compileTemplate(value, scope, 'url'),
+        value: compileHeader(value, scope, 'url'),
         always,
       })),
       expires: compileExpires(entry.expires, scope),

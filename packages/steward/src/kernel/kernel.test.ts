@@ -4,8 +4,8 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { copyPipe, createPoller, EAGAIN, EEXIST, ESRCH, growPipe, makePipe, moveToFile, openProcess } from './kernel.ts';
-import { bootId, environmentOf, groupUsage, isAlive, startTimeOf } from './process-table.ts';
+import { copyPipe, createPoller, EAGAIN, EEXIST, ESRCH, growPipe, makePipe, moveToFile, openProcess, signalProcess } from './kernel.ts';
+import { bootId, commandLineOf, environmentOf, isAlive, openFilesOf, processTable, startTimeOf } from './process-table.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'steward-kernel-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -86,7 +86,21 @@ test('the poller names readable pipes and dead processes, and nothing else', asy
 
 test('this process is in the process table with its usage', () => {
   assert.match(bootId(), /^[0-9a-f-]{36}$/);
-  const group = Number(readFileSync('/proc/self/stat', 'latin1').split(') ')[1]?.split(' ')[2]);
-  const usage = groupUsage(new Set([group])).get(group);
-  assert.ok(usage !== undefined && usage.memoryBytes > 10_000_000 && usage.cpuSeconds > 0);
+  const row = processTable().find(({ pid }) => pid === process.pid);
+  assert.ok(row !== undefined && row.memoryBytes > 10_000_000 && row.cpuSeconds > 0 && row.tasks > 1);
+  assert.equal(row.parent, process.ppid);
+  assert.equal(row.start, startTimeOf(process.pid));
+  assert.ok((openFilesOf(process.pid) ?? 0) > 2);
+  assert.match(commandLineOf(process.pid) ?? '', /node/);
+});
+
+test('a signal reaches the process behind a pidfd, and nobody once it is gone', async () => {
+  const child = spawn('sleep', ['60']);
+  await new Promise((done) => child.once('spawn', done));
+  const pidfd = openProcess(child.pid as number);
+  const end = new Promise((done) => child.once('exit', (_, signal) => done(signal)));
+  assert.equal(signalProcess(pidfd, 15), 0);
+  assert.equal(await end, 'SIGTERM');
+  assert.equal(signalProcess(pidfd, 15), -ESRCH);
+  closeSync(pidfd);
 });

@@ -64,6 +64,12 @@ const SYS_pidfd_open = 434;
 /** A descriptor that becomes readable when process `pid` dies, whoever its parent is; -ESRCH when there is none. */
 export const openProcess = (pid: number): number => orErrno(libc.syscall(BigInt(SYS_pidfd_open), BigInt(pid), 0n, 0n, 0n, 0n, 0n));
 
+const SYS_pidfd_send_signal = 424;
+
+/** Sends a signal to the process behind a pidfd, which a reused pid cannot get; 0, or -errno (-ESRCH when it is gone). */
+export const signalProcess = (pidfd: number, signal: number): number =>
+  orErrno(libc.syscall(BigInt(SYS_pidfd_send_signal), BigInt(pidfd), BigInt(signal), 0n, 0n, 0n, 0n));
+
 const PIDFD_GET_INFO = 0xc040ff0bn; // _IOWR(0xFF, 11, 64 bytes), linux/pidfd.h
 const PIDFD_INFO_EXIT = 8n;
 const exitCodeAt = 60;

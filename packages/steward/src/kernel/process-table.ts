@@ -1,5 +1,5 @@
 /** What /proc knows of processes: who is who, exactly. A process is named by its pid and its start time together. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
 
 /** `start` is in clock ticks since boot: a reused pid has another one. */
 export interface ProcessId {
@@ -7,13 +7,25 @@ export interface ProcessId {
   readonly start: number;
 }
 
+/** Longer than a row of /proc/PID/stat can be: 52 numbers and a name. */
+const statBuffer = Buffer.alloc(2048);
+
 /** Fields of /proc/PID/stat after the command name, which may hold spaces and brackets itself. */
 function statFields(pid: number | 'self'): string[] | undefined {
+  let fd: number;
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ');
+    fd = openSync(`/proc/${pid}/stat`, 'r');
   } catch {
     return undefined;
+  }
+  try {
+    // One read gives all of it; with a thousand processes to look at, asking for its size and its end as well costs.
+    const text = statBuffer.toString('latin1', 0, readSync(fd, statBuffer));
+    return text.slice(text.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return undefined; // it has gone between the two
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -123,26 +135,100 @@ export function isGroupAlive(group: number): boolean {
 }
 
 export interface Usage {
-  /** Seconds of processor time, user and system, of the process itself. */
+  /** Seconds of processor time, user and system, of the processes themselves. */
   readonly cpuSeconds: number;
+  /** Resident memory; what several processes share counts for each of them. */
   readonly memoryBytes: number;
+  /** Processes and threads. */
+  readonly tasks: number;
+  /** Undefined when nobody may look. */
+  readonly openFiles?: number;
 }
 
-const ticksPerSecond = 100;
-const pageBytes = 4096;
+/** One row of the process table. */
+export interface ProcessRow extends ProcessId, Usage {
+  /** Letter of proc(5), such as S for asleep and D for a sleep that no signal ends; never Z or X. */
+  readonly state: string;
+  readonly parent: number;
+  readonly group: number;
+  readonly session: number;
+}
 
-/** Processor time and resident memory of a process group, summed over its members. */
-export function groupUsage(groups: ReadonlySet<number>): Map<number, Usage> {
-  const sums = new Map<number, Usage>();
-  for (const pid of livingPids()) {
-    const fields = statFields(pid);
-    const group = Number(fields?.[2]);
-    if (fields === undefined || !groups.has(group)) continue;
-    const sum = sums.get(group) ?? { cpuSeconds: 0, memoryBytes: 0 };
-    sums.set(group, {
-      cpuSeconds: sum.cpuSeconds + (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
-      memoryBytes: sum.memoryBytes + Number(fields[21]) * pageBytes,
-    });
+/** A value the kernel hands every process at its start (getauxval(3)); `byDefault` when it cannot be read. */
+function auxiliary(type: number, byDefault: number): number {
+  try {
+    const words = readFileSync('/proc/self/auxv');
+    for (let at = 0; at + 16 <= words.length; at += 16)
+      if (words.readBigUInt64LE(at) === BigInt(type)) return Number(words.readBigUInt64LE(at + 8));
+    return byDefault;
+  } catch {
+    return byDefault;
   }
-  return sums;
+}
+
+const pageBytes = auxiliary(6 /* AT_PAGESZ */, 4096);
+const ticksPerSecond = auxiliary(17 /* AT_CLKTCK */, 100);
+
+/** The row of a process; undefined when there is none, or only its zombie. */
+export function processRow(pid: number): ProcessRow | undefined {
+  const fields = statFields(pid);
+  const state = fields?.[0];
+  if (fields === undefined || state === undefined || state === 'Z' || state === 'X') return undefined;
+  const number = (index: number): number => Number(fields[index]);
+  return {
+    pid,
+    start: number(19),
+    state,
+    parent: number(1),
+    group: number(2),
+    session: number(3),
+    cpuSeconds: (number(11) + number(12)) / ticksPerSecond,
+    tasks: number(17),
+    memoryBytes: number(21) * pageBytes,
+  };
+}
+
+/** What the main thread of a process has started and not yet collected; [] also where the kernel does not tell. */
+export function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+/** The rows of all processes that live now: one read for each. */
+export const processTable = (): ProcessRow[] => livingPids().flatMap((pid) => processRow(pid) ?? []);
+
+/** Descriptors a process has open; undefined when it is gone or not ours to look at. */
+export function openFilesOf(pid: number): number | undefined {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    // Linux 6.2 and newer say the count as the folder's size, without a look at each.
+    return statSync(folder).size || readdirSync(folder).length;
+  } catch {
+    return undefined;
+  }
+}
+
+const longestCommandLine = 120;
+
+/** The first words of a process's command line, cut to a line; its name when it has none. Undefined when it is gone. */
+export function commandLineOf(pid: number): string | undefined {
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+    return (words === '' ? readFileSync(`/proc/${pid}/comm`, 'utf8').trim() : words).slice(0, longestCommandLine);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Where in the kernel a process sleeps, such as `__refrigerator`; undefined when it does not, or nobody may know. */
+export function waitChannelOf(pid: number): string | undefined {
+  try {
+    const name = readFileSync(`/proc/${pid}/wchan`, 'latin1').trim();
+    return name === '' || name === '0' ? undefined : name;
+  } catch {
+    return undefined;
+  }
 }

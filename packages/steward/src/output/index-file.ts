@@ -3,9 +3,11 @@
  * folder, records say "what starts at this offset came at this time". A record is written before its bytes are moved, so
  * every byte has one; records less than a millisecond apart share one.
  *
- * The index is found by the inode of the log, so rotation renames one file only and can be interrupted anywhere.
+ * The index is found by the inode of the log, so rotation renames one file only and can be interrupted anywhere. Records
+ * are written at their place: one that a full disk cut off is written over by the next.
  */
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { constants as os } from 'node:os';
 import { join } from 'node:path';
 
 /** offset and epoch milliseconds, both as doubles: exact to 2^53. */
@@ -19,20 +21,55 @@ export interface IndexWriter {
   close(): void;
 }
 
-/** `fresh` empties what an earlier file with the same inode may have left. */
-export function openIndex(folder: string, inode: number, fresh: boolean): IndexWriter {
-  const fd = openSync(indexPath(folder, inode), fresh ? 'w' : 'a', 0o600);
-  const record = Buffer.alloc(recordBytes);
-  let last = 0;
+/** A file of records of one size, which are added at its end. */
+export interface RecordFile {
+  readonly count: number;
+  /** Writes record number `index`, by default a new one. @throws with errno ENOSPC when it does not fit on the disk. */
+  write(record: Buffer, index?: number): void;
+  /** The last record, if there is one. */
+  last(): Buffer | undefined;
+  close(): void;
+}
+
+/** `fresh` empties what an earlier log with the same inode may have left. */
+export function openRecords(path: string, bytes: number, fresh: boolean): RecordFile {
+  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | (fresh ? constants.O_TRUNC : 0), 0o600);
+  let count = Math.floor(fstatSync(fd).size / bytes);
   return {
-    mark(offset, timeMs) {
-      if (Math.abs(timeMs - last) < 1) return; // a clock may also be set back
-      last = timeMs;
-      record.writeDoubleLE(offset, 0);
-      record.writeDoubleLE(timeMs, 8);
-      writeSync(fd, record);
+    get count() {
+      return count;
+    },
+    write(record, index = count) {
+      if (writeSync(fd, record, 0, bytes, index * bytes) < bytes)
+        throw Object.assign(new Error(`no space for ${path}`), { errno: -os.errno.ENOSPC });
+      count = Math.max(count, index + 1);
+    },
+    last() {
+      const record = Buffer.alloc(bytes);
+      return count > 0 && readSync(fd, record, 0, bytes, (count - 1) * bytes) === bytes ? record : undefined;
     },
     close: () => closeSync(fd),
+  };
+}
+
+/** `fresh` empties what an earlier file with the same inode may have left. */
+export function openIndex(folder: string, inode: number, fresh: boolean): IndexWriter {
+  const records = openRecords(indexPath(folder, inode), recordBytes, fresh);
+  const record = Buffer.alloc(recordBytes);
+  let lastMs = 0;
+  let lastOffset = -1;
+  return {
+    mark(offset, timeMs) {
+      if (Math.abs(timeMs - lastMs) < 1) return; // a clock may also be set back
+      record.writeDoubleLE(offset, 0);
+      record.writeDoubleLE(timeMs, 8);
+      // Nothing came after the last one (a disk that is full): a log that stands still does not make its index grow.
+      if (offset === lastOffset) records.write(record, records.count - 1);
+      else records.write(record);
+      lastMs = timeMs;
+      lastOffset = offset;
+    },
+    close: () => records.close(),
   };
 }
 
@@ -40,15 +77,17 @@ export function openIndex(folder: string, inode: number, fresh: boolean): IndexW
 export interface TimeIndex {
   /** When what stands at an offset between `from` and `to` arrived, epoch milliseconds; 0 when unknown. */
   between(from: number, to: number): (offset: number) => number;
-  /** Where what arrived at or after `timeMs` begins; Infinity when nothing did. */
+  /** Where what arrived at or after `timeMs` begins; Infinity when nothing did, 0 without an index. */
   offsetAt(timeMs: number): number;
+  /** When the first byte arrived; 0 when unknown. It stays with a log that is renamed or packed. */
+  bornMs(): number;
 }
 
 const offsetField = 0;
 const timeField = 8;
 
 /** The number of leading records, in order, for which `isBefore` holds. */
-function countWhile(count: number, isBefore: (index: number) => boolean): number {
+export function countWhile(count: number, isBefore: (index: number) => boolean): number {
   let low = 0;
   let high = count;
   while (low < high) {
@@ -59,8 +98,13 @@ function countWhile(count: number, isBefore: (index: number) => boolean): number
   return low;
 }
 
-/** Opens the index at `path` for one question; what it says when there is none is `otherwise`. */
-function ask<T>(path: string, otherwise: T, question: (count: number, read: (index: number, records: number) => Buffer) => T): T {
+/** Opens the records at `path` for one question; what it says when there are none is `otherwise`. */
+export function askRecords<T>(
+  path: string,
+  recordBytes: number,
+  otherwise: T,
+  question: (count: number, read: (index: number, records: number) => Buffer) => T,
+): T {
   let fd: number;
   try {
     fd = openSync(path, 'r');
@@ -83,7 +127,7 @@ export function readIndex(folder: string, inode: number): TimeIndex {
   const path = indexPath(folder, inode);
   return {
     between(from, to) {
-      const records = ask(path, Buffer.alloc(0), (count, read) => {
+      const records = askRecords(path, recordBytes, Buffer.alloc(0), (count, read) => {
         const field = (index: number): number => read(index, 1).readDoubleLE(offsetField);
         const first = Math.max(0, countWhile(count, (index) => field(index) <= from) - 1);
         return read(first, countWhile(count, (index) => field(index) <= to) - first);
@@ -95,9 +139,10 @@ export function readIndex(folder: string, inode: number): TimeIndex {
       };
     },
     offsetAt: (timeMs) =>
-      ask(path, 0, (count, read) => {
+      askRecords(path, recordBytes, 0, (count, read) => {
         const found = countWhile(count, (index) => read(index, 1).readDoubleLE(timeField) < timeMs);
         return found === count ? Number.POSITIVE_INFINITY : read(found, 1).readDoubleLE(offsetField);
       }),
+    bornMs: () => askRecords(path, recordBytes, 0, (count, read) => (count === 0 ? 0 : read(0, 1).readDoubleLE(timeField))),
   };
 }

@@ -1,19 +1,36 @@
 /** What the daemon and the keeper say to each other: one JSON object a line, over two named pipes. Pure. */
 import type { SocketAddress } from '../kernel/listening.ts';
+import type { Packing } from './segments.ts';
+import type { SinkSpec, Writer } from './sink.ts';
 
 /** The descriptor by which a service gets its listening socket: the first after stdin, stdout and stderr (sd_listen_fds(3)). */
 export const listenDescriptor = 3;
 
-export interface OpenStream {
+/** A stream and the log it goes to. */
+export interface OpenStream extends SinkSpec {
   /** `instance` or `instance!err`. */
   readonly id: string;
   /** The named pipe it comes from. */
   readonly pipe: string;
-  /** The log it goes to. */
-  readonly file: string;
-  readonly maxBytes: number;
-  readonly keep: number;
+  /** Who writes to it now, for a keeper that is new. */
+  readonly writer?: Writer;
 }
+
+/**
+ * Runs take turns at a pipe. `begin` is said before a process exists, so that its first byte comes after it: with `after`
+ * bytes in the pipe that are not its own. `started` says that it exists, `ended` that its last byte is in the pipe.
+ */
+export type Turn =
+  | { readonly kind: 'begin'; readonly id: string; readonly run: string; after: number }
+  | { readonly kind: 'started'; readonly id: string; readonly run: string; readonly pid: number; readonly timeMs: number }
+  | {
+      readonly kind: 'ended';
+      readonly id: string;
+      readonly run: string;
+      readonly pid: number;
+      readonly code: number | null;
+      readonly signal: number | null;
+    };
 
 /** A listening socket that the keeper holds, so that it outlives who serves it. */
 export interface HeldSocket {
@@ -27,6 +44,9 @@ export interface HeldSocket {
 export type KeeperCommand =
   | { readonly open: OpenStream }
   | { readonly close: string }
+  | { readonly turn: Turn }
+  /** The rotated file that had this inode is packed in `temporary`, which takes its place. */
+  | { readonly packed: { readonly file: string; readonly origin: number; readonly packing: Packing; readonly temporary: string } }
   | { readonly watch: { readonly pid: number; readonly start: number } }
   /** Listens for sd_notify messages on a unix datagram socket at this path; closed by `unlisten`. */
   | { readonly listen: { readonly id: string; readonly path: string; readonly uid?: number; readonly gid?: number } }
@@ -45,6 +65,8 @@ export type KeeperCommand =
 
 export type KeeperEvent =
   | { readonly grown: readonly string[] }
+  /** This log has a new rotated file. */
+  | { readonly rotated: string }
   /** `status` as wait(2) encodes it, when the kernel tells. */
   | { readonly died: { readonly pid: number; readonly start: number; readonly status?: number | undefined } }
   | { readonly trouble: { readonly id: string; readonly file: string; readonly errno: number } }

@@ -28,6 +28,7 @@ import {
 } from '../kernel/kernel.ts';
 import { EADDRINUSE, openListener, sendDescriptor, setBacklog, takeListener } from '../kernel/listening.ts';
 import { startTimeOf, statusOfZombie } from '../kernel/process-table.ts';
+import { waitingBytes } from '../kernel/waiting-bytes.ts';
 import {
   createCommandReader,
   type HeldSocket,
@@ -35,13 +36,24 @@ import {
   type KeeperEvent,
   listenDescriptor,
   type OpenStream,
+  type Turn,
 } from './keeper-protocol.ts';
-import { openSink, type Scratch, type Sink } from './sink.ts';
+import { adoptPacked } from './segments.ts';
+import { openSink, type Scratch, type Sink, type Writer } from './sink.ts';
 
 const folder = process.argv[2] ?? '.';
 const pipeBytes = 256 * 1024;
 /** The most one stream moves in a round, so that a flood in one does not starve the others. */
 const roundBytes = 1024 * 1024;
+/** A pipe that was found full becomes this large: what an unprivileged user may have (pipe(7)). */
+const largePipeBytes = 1024 * 1024;
+/**
+ * While more than this comes in 10 ms, pipes are left to fill for a moment between two rounds: moved as they come, pages
+ * cost a wake-up each, which took three times the processor time.
+ */
+const floodBytes = 512 * 1024;
+const floodWindowMs = 10;
+const floodPauseMs = 1;
 /** Growth is told at most this often. */
 const tellEveryMs = 10;
 const retryEveryMs = 1000;
@@ -53,9 +65,11 @@ interface Stream {
   readonly pipe: number;
   /** Undefined while its file cannot be opened. */
   sink: Sink | undefined;
+  writer: Writer | undefined;
   triedAtMs: number;
   lastErrno: number;
   droppedBytes: number;
+  pipeBytes: number;
 }
 
 interface Watched {
@@ -94,9 +108,18 @@ const held = new Map<string, { fd: number; socket: HeldSocket }>();
 (JSON.parse(process.argv[3] ?? '[]') as HeldSocket[]).forEach((socket, index) => {
   held.set(socket.name, { socket, fd: listenDescriptor + index });
 });
+/** What is said of runs and not yet done, by stream; a stream whose log cannot be opened keeps the last of it. */
+const turns = new Map<string, Turn[]>();
+const mostTurns = 1000;
+const queue: KeeperCommand[] = [];
 const grown = new Set<Stream>();
 const reaping = new Set<Watched>();
 let toldAt = 0;
+/** What has come since `windowAt`, epoch ms. */
+let windowBytes = 0;
+let windowAt = 0;
+let isFlood = false;
+const sleeping = new Int32Array(new SharedArrayBuffer(4));
 let stopping = false;
 
 /** Tells the daemon; what does not fit into the pipe while it is away is dropped: it asks again when it comes back. */
@@ -113,18 +136,44 @@ function sinkOf(spec: OpenStream): Sink {
     shared.sink.retune(spec);
     return shared.sink;
   }
-  const sink = openSink(spec, folder, scratch);
+  const sink = openSink(spec, folder, scratch, hasRotated);
   sinks.set(spec.file, { sink, users: 1 });
   return sink;
 }
 
+/** Deletes the oldest rotated files of all logs of a pool until they are within its cap. */
+function keepWithin({ name, bytes }: { readonly name: string; readonly bytes: number }): void {
+  const members = [...sinks.values()].map(({ sink }) => sink).filter(({ spec }) => spec.pool?.name === name);
+  let sum = members.reduce((total, { rotatedBytes }) => total + rotatedBytes, 0);
+  while (sum > bytes) {
+    const oldest = members.reduce((a, b) => (b.oldestMs < a.oldestMs ? b : a));
+    if (oldest.rotatedBytes === 0) return;
+    sum -= oldest.rotatedBytes;
+    oldest.dropOldest();
+    sum += oldest.rotatedBytes;
+  }
+}
+
+function hasRotated(sink: Sink): void {
+  tell({ rotated: sink.spec.file });
+  if (sink.spec.pool !== undefined) keepWithin(sink.spec.pool);
+}
+
+function takePacked({ file, origin, packing, temporary }: Extract<KeeperCommand, { packed: unknown }>['packed']): void {
+  adoptPacked(file, folder, origin, packing, temporary);
+  sinks.get(file)?.sink.look();
+}
+
 function openStream(spec: OpenStream): void {
   const present = streams.get(spec.id);
-  if (present?.sink !== undefined && present.spec.file === spec.file && present.spec.pipe === spec.pipe) return present.sink.retune(spec);
+  if (present?.sink !== undefined && present.spec.file === spec.file && present.spec.pipe === spec.pipe) {
+    present.writer ??= spec.writer;
+    return present.sink.retune(spec);
+  }
   if (present !== undefined) closeStream(spec.id);
   const pipe = openSync(spec.pipe, constants.O_RDWR | constants.O_NONBLOCK);
   growPipe(pipe, pipeBytes);
-  const stream: Stream = { spec, pipe, sink: undefined, triedAtMs: 0, lastErrno: 0, droppedBytes: 0 };
+  const stream: Stream = { spec, pipe, sink: undefined, writer: spec.writer, triedAtMs: 0, lastErrno: 0, droppedBytes: 0, pipeBytes };
   streams.set(spec.id, stream);
   byPipe.set(pipe, stream);
   poller.add(pipe);
@@ -135,6 +184,7 @@ function closeStream(id: string): void {
   const stream = streams.get(id);
   if (stream === undefined) return;
   while (drain(stream) > 0);
+  turns.delete(id);
   streams.delete(id);
   byPipe.delete(stream.pipe);
   grown.delete(stream);
@@ -168,6 +218,7 @@ function openedSink(stream: Stream, nowMs: number): Sink {
   stream.triedAtMs = nowMs;
   try {
     stream.sink = sinkOf(stream.spec);
+    stream.writer ??= stream.sink.lastWriter;
     return stream.sink;
   } catch (error) {
     stream.lastErrno = (error as { errno?: number }).errno ?? -5;
@@ -175,14 +226,60 @@ function openedSink(stream: Stream, nowMs: number): Sink {
   }
 }
 
+function apply(turn: Turn, stream: Stream, sink: Sink, nowMs: number): void {
+  if (turn.kind === 'begin') stream.writer = { run: turn.run, pid: 0 };
+  else if (turn.kind === 'started') {
+    if (stream.writer?.run === turn.run) stream.writer = { run: turn.run, pid: turn.pid };
+    sink.started({ run: turn.run, pid: turn.pid }, turn.timeMs);
+  } else sink.ended(turn, nowMs);
+}
+
+/**
+ * Does what is said of runs, as far as the bytes before it are in the log. Gives back how many bytes may be moved before
+ * the next: what waits belongs to the run before until the pipe is empty, or until as many have gone as were there when
+ * the next one was said to begin.
+ */
+function heedTurns(stream: Stream, sink: Sink, nowMs: number): number {
+  const due = turns.get(stream.spec.id);
+  for (let turn = due?.[0]; due !== undefined && turn !== undefined; turn = due[0]) {
+    const next = due.find(({ kind }) => kind === 'begin') as Extract<Turn, { kind: 'begin' }> | undefined;
+    const before = turn.kind === 'started' || waitingBytes(stream.pipe) === 0 ? 0 : (next?.after ?? Number.POSITIVE_INFINITY);
+    if (before > 0) return before;
+    due.shift();
+    apply(turn, stream, sink, nowMs);
+  }
+  turns.delete(stream.spec.id);
+  return Number.POSITIVE_INFINITY;
+}
+
+/** What has moved was in the pipe when these were said. */
+function countMoved(id: string, moved: number): void {
+  for (const turn of turns.get(id) ?? []) if (turn.kind === 'begin') turn.after = Math.max(0, turn.after - moved);
+}
+
+/** Tried once: a user's pipes may take so much memory, and no more. */
+function enlarge(stream: Stream): void {
+  growPipe(stream.pipe, largePipeBytes);
+  stream.pipeBytes = Number.POSITIVE_INFINITY;
+}
+
 /** Moves what is there; bytes moved or dropped, 0 when the pipe is empty. Never throws. */
 function drain(stream: Stream): number {
+  pullCommands(); // what is said of runs is said before their bytes come
   const nowMs = Date.now();
   try {
-    const moved = openedSink(stream, nowMs).take(stream.pipe, roundBytes, nowMs);
+    const sink = openedSink(stream, nowMs);
+    const most = turns.has(stream.spec.id) ? Math.min(roundBytes, heedTurns(stream, sink, nowMs)) : roundBytes;
+    const moved = sink.take(stream.pipe, most, nowMs, stream.writer);
     if (moved === -EAGAIN || moved === 0) return 0;
     if (moved < 0) return drop(stream, moved);
     grown.add(stream);
+    windowBytes += moved;
+    if (moved >= stream.pipeBytes) enlarge(stream);
+    if (turns.has(stream.spec.id)) {
+      countMoved(stream.spec.id, moved);
+      heedTurns(stream, sink, nowMs);
+    }
     if (stream.droppedBytes > 0) ownUp(stream, nowMs);
     return moved;
   } catch (error) {
@@ -276,6 +373,8 @@ function letGo({ fd, socket: { name, address } }: { fd: number; socket: HeldSock
 function obey(command: KeeperCommand): void {
   if ('open' in command) openStream(command.open);
   else if ('close' in command) closeStream(command.close);
+  else if ('turn' in command) touch(command.turn.id);
+  else if ('packed' in command) takePacked(command.packed);
   else if ('watch' in command) watchProcess(command.watch.pid, command.watch.start);
   else if ('listen' in command) listen(command.listen);
   else if ('unlisten' in command) unlisten(command.unlisten);
@@ -292,12 +391,39 @@ function obey(command: KeeperCommand): void {
 const commandReader = createCommandReader();
 const commandBuffer = Buffer.alloc(65536);
 
+/** A run that says nothing has its marks too. */
+function touch(id: string): void {
+  const stream = streams.get(id);
+  if (stream === undefined) turns.delete(id);
+  else if (turns.has(id)) drain(stream);
+}
+
+/** Takes in what the daemon has said; what is about runs is known at once, since a drain may be next. */
+function pullCommands(): void {
+  while (waitingBytes(commands) > 0) {
+    let count = 0;
+    try {
+      count = readSync(commands, commandBuffer, 0, commandBuffer.length, null);
+    } catch {
+      return;
+    }
+    for (const command of commandReader(commandBuffer.subarray(0, count))) {
+      queue.push(command);
+      if ('turn' in command) addTurn(command.turn);
+    }
+  }
+}
+
+function addTurn(turn: Turn): void {
+  const due = turns.get(turn.id) ?? [];
+  turns.set(turn.id, due);
+  due.push(turn);
+  if (due.length > mostTurns) due.shift();
+}
+
 function readCommands(): void {
-  let count = 0;
-  try {
-    count = readSync(commands, commandBuffer, 0, commandBuffer.length, null);
-  } catch {}
-  for (const command of commandReader(commandBuffer.subarray(0, count))) {
+  pullCommands();
+  for (let command = queue.shift(); command !== undefined; command = queue.shift()) {
     try {
       obey(command);
     } catch (error) {
@@ -321,15 +447,21 @@ while (!stopping) {
   for (const fd of poller.wait(patience())) {
     const stream = byPipe.get(fd);
     if (stream !== undefined) drain(stream);
-    else if (fd === commands) readCommands();
-    else {
+    else if (fd !== commands) {
       const process = watched.get(fd);
       const listener = listeners.get(fd);
       if (process !== undefined) sawDeath(process);
       else if (listener !== undefined) receive(fd, listener.id);
     }
   }
+  readCommands();
   const nowMs = Date.now();
+  if (Math.abs(nowMs - windowAt) >= floodWindowMs) {
+    isFlood = windowBytes > floodBytes;
+    windowBytes = 0;
+    windowAt = nowMs;
+  }
+  if (isFlood) Atomics.wait(sleeping, 0, 0, floodPauseMs);
   if (reaping.size > 0) tellDeaths(nowMs);
   if (grown.size > 0 && nowMs - toldAt >= tellEveryMs) tellGrowth(nowMs);
 }

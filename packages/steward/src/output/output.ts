@@ -13,9 +13,11 @@ import { chownSync, closeSync, constants, mkdirSync, openSync, rmSync, writeSync
 import { Socket } from 'node:net';
 import { constants as os } from 'node:os';
 import { extname, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { EAGAIN, EEXIST, growPipe, lockFile, longestSocketPath, makePipe } from '../kernel/kernel.ts';
 import { environmentOf, type ProcessId } from '../kernel/process-table.ts';
+import { waitingBytes } from '../kernel/waiting-bytes.ts';
 import { createLender } from './borrowed.ts';
 import {
   createLineReader,
@@ -25,22 +27,58 @@ import {
   listenDescriptor,
   type OpenStream,
   readWaitStatus,
+  type Turn,
 } from './keeper-protocol.ts';
-import { type LogLine, type Place, placeFor, readFrom, type Stretch } from './log-reader.ts';
+import { fieldsOf, type Level, levelOf, levels } from './level.ts';
+import {
+  type Beginning,
+  backlogOf,
+  hasRun,
+  type LogLine,
+  lastRuns,
+  leastStretchBytes,
+  type Place,
+  placeFor,
+  type RunMark,
+  readFrom,
+  type Stretch,
+  stretchBytes,
+} from './log-reader.ts';
+import { createPacking } from './packing.ts';
+import type { Packing } from './segments.ts';
+import type { SinkSpec, Writer } from './sink.ts';
+import { createForwarder, type Forwarder, type SyslogSpec, type SyslogTrouble } from './syslog.ts';
 import { systemError } from './system-error.ts';
 
-export { type HeldSocket, type LogLine, listenDescriptor, type Place, type Stretch };
+export {
+  type Beginning,
+  fieldsOf,
+  type HeldSocket,
+  type Level,
+  type LogLine,
+  leastStretchBytes,
+  levelOf,
+  levels,
+  listenDescriptor,
+  type Place,
+  type RunMark,
+  type Stretch,
+  stretchBytes,
+};
 
-export interface StreamSpec {
+export interface StreamSpec extends SinkSpec {
   /** Unique; `web` or `web!err`. */
   readonly id: string;
-  /** Absolute path of the log. */
-  readonly file: string;
-  readonly maxBytes: number;
-  readonly keep: number;
+  /** How rotated files are packed; plain files stay when undefined. */
+  readonly compress?: Packing;
+  /** Where its lines are sent too. */
+  readonly syslog?: SyslogSpec;
   /** Who may open the pipe again by /dev/stdout. */
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
+
+/** A run of a program, by its id, and the process. */
+export type { Writer };
 
 /** How a process ended; both null when nobody can know. */
 export interface ExitStatus {
@@ -57,15 +95,28 @@ export interface OutputOptions {
   readonly onDeath: (process: ProcessId, exit: ExitStatus) => void;
   /** An sd_notify message of a stream's program. */
   readonly onNotify: (id: string, text: string) => void;
-  /** A log cannot be written (text says why), or can be again (text undefined, with what was dropped). */
-  readonly onTrouble: (id: string, trouble: { readonly text: string } | { readonly droppedBytes: number }) => void;
+  /** A log cannot be written (text says why) or can be again, with what was dropped; and the same for what is sent to syslog. */
+  readonly onTrouble: (id: string, trouble: Trouble) => void;
+  /** How long a rotated file stays as it is before it is packed. Default: a minute. */
+  readonly packAfterMs?: number;
 }
+
+export type Trouble = { readonly text: string } | { readonly droppedBytes: number } | SyslogTrouble;
 
 export interface Output {
   open(stream: StreamSpec): void;
   close(id: string): void;
   /** A descriptor for a child's stdout or stderr; the caller closes it. @throws when the stream is not open. */
   writer(id: string): number;
+  /**
+   * Says that what a process writes from now on is of this run; to be called right before it is started, and when `drained`
+   * says that nothing of an earlier run is on its way.
+   */
+  begin(id: string, run: string): void;
+  /** Undefined when nothing waits in these streams, else a promise for that; it resolves after a tenth of a second at the latest. */
+  drained(ids: readonly string[]): Promise<void> | undefined;
+  started(id: string, writer: Writer): void;
+  ended(id: string, writer: Writer, exit: ExitStatus): void;
   watch(process: ProcessId): void;
   /** Receives sd_notify messages for `id`; the path for NOTIFY_SOCKET. @throws when that path would be too long. */
   listen(id: string, owner?: { readonly uid: number; readonly gid: number }): string;
@@ -83,9 +134,13 @@ export interface Output {
   /** Resolves when all that was written before is in the logs. Gives up after 2 s without an answer. */
   settle(): Promise<void>;
   /** Where to begin reading a log file; undefined when there is none yet. */
-  place(file: string, wanted: { lines: number } | { sinceMs: number }): Place | undefined;
-  /** What a log file holds from a place on, over rotated files too. */
-  read(file: string, place: Place | undefined, final: boolean): Stretch;
+  place(file: string, wanted: Beginning): Place | undefined;
+  /** What a log file holds from a place on, over rotated files too; at most about `mostBytes`, by default `stretchBytes`. */
+  read(file: string, place: Place | undefined, final: boolean, mostBytes?: number): Stretch;
+  /** The last runs in a log, newest first. */
+  runs(file: string, count: number): string[];
+  /** Whether a log has lines of a run whose id begins so. */
+  hasRun(file: string, run: string): boolean;
   /** Lets go; `keeper: 'stop'` ends the keeper too, after the last byte. */
   stop(keeper: 'stop' | 'leave'): Promise<void>;
 }
@@ -95,6 +150,10 @@ const commandBytes = 1024 * 1024;
 const settleMs = 2000;
 /** How soon the death of a keeper that an earlier daemon started is noticed; our own tells at once. */
 const tendEveryMs = 500;
+
+/** How long a start waits for what the run before left in its pipes. */
+const drainMs = 100;
+const packAfterMs = 60_000;
 
 const keeperMark = 'STEWARD_KEEPER';
 
@@ -116,7 +175,13 @@ export function createOutput(options: OutputOptions): Output {
   const { folder, notifyFolder } = options;
   mkdirSync(join(folder, 'pipes'), { recursive: true, mode: 0o700 });
   mkdirSync(notifyFolder, { recursive: true, mode: 0o711 });
-  const streams = new Map<string, { spec: OpenStream; held: number }>();
+  interface Open {
+    readonly spec: OpenStream;
+    readonly held: number;
+    readonly forwarder: Forwarder | undefined;
+    writer: Writer | undefined;
+  }
+  const streams = new Map<string, Open>();
   const watches = new Map<number, ProcessId>();
   const listeners = new Map<string, { id: string; path: string; uid?: number; gid?: number }>();
   const settling = new Map<number, () => void>();
@@ -151,7 +216,10 @@ export function createOutput(options: OutputOptions): Output {
   }
 
   function hear(event: KeeperEvent): void {
-    if ('grown' in event) options.onGrowth(event.grown);
+    if ('grown' in event) {
+      for (const id of event.grown) streams.get(id)?.forwarder?.look();
+      options.onGrowth(event.grown);
+    } else if ('rotated' in event) packing.look(event.rotated);
     else if ('died' in event) {
       const known = watches.get(event.died.pid);
       if (known?.start !== event.died.start) return;
@@ -176,7 +244,7 @@ export function createOutput(options: OutputOptions): Output {
     keeper = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', keeperFile, folder, names], {
       detached: true,
       stdio: ['ignore', log, log, ...sockets.map(({ fd }) => fd)],
-      env: { [keeperMark]: '1' },
+      env: { [keeperMark]: '1', ...(process.env.TZ !== undefined && { TZ: process.env.TZ }) }, // days end at local midnight
       cwd: '/',
     });
     closeSync(log);
@@ -187,7 +255,7 @@ export function createOutput(options: OutputOptions): Output {
     };
     keeper.once('error', () => setTimeout(gone, tendEveryMs).unref());
     keeper.once('exit', gone);
-    for (const { spec } of streams.values()) say({ open: spec });
+    for (const { spec, writer } of streams.values()) say({ open: { ...spec, ...(writer && { writer }) } });
     for (const listener of listeners.values()) say({ listen: listener });
     for (const { pid, start } of watches.values()) say({ watch: { pid, start } });
     lender.askAgain();
@@ -210,11 +278,43 @@ export function createOutput(options: OutputOptions): Output {
   }
   const tending = setInterval(tend, tendEveryMs).unref();
 
-  const known = (id: string): { spec: OpenStream; held: number } => {
+  const packing = createPacking({ folder, afterMs: options.packAfterMs ?? packAfterMs, onPacked: (packed) => say({ packed }) });
+
+  const isEmpty = (id: string): boolean => waitingBytes(known(id).held) === 0;
+
+  async function untilDrained(ids: readonly string[]): Promise<void> {
+    for (let waitedMs = 0; waitedMs < drainMs; waitedMs++) {
+      await wait(1);
+      if (ids.every((id) => !streams.has(id) || isEmpty(id))) return;
+    }
+  }
+
+  const turn = (next: Turn): void => say({ turn: next });
+
+  const known = (id: string): Open => {
     const stream = streams.get(id);
     if (stream === undefined) throw new Error(`no output stream ${id}`);
     return stream;
   };
+
+  /** The forwarder of a stream: the one there is, unless its log or where it sends has changed. */
+  function forwarderOf(id: string, file: string, spec: SyslogSpec | undefined, present: Forwarder | undefined): Forwarder | undefined {
+    const key = JSON.stringify([file, spec]);
+    if (present?.key === key) return present;
+    void present?.stop();
+    if (spec === undefined) return undefined;
+    const stateFile = join(folder, 'syslog', fileNameOf(id));
+    const read = (place: Place | undefined): Stretch => readFrom(file, folder, place, false);
+    return createForwarder({
+      key,
+      spec,
+      stateFile,
+      read,
+      backlog: (place) => backlogOf(file, folder, place),
+      end: () => placeFor(file, folder, { lines: 0 }),
+      onTrouble: (trouble) => options.onTrouble(id, trouble),
+    });
+  }
 
   /** Asks the keeper to end after the last byte, and waits until it has. */
   async function stopKeeper(): Promise<void> {
@@ -238,14 +338,31 @@ export function createOutput(options: OutputOptions): Output {
     settling.delete(number);
   }
 
+  let stopped: Promise<void> | undefined;
+  async function close(mode: 'stop' | 'leave'): Promise<void> {
+    stopping = true;
+    clearInterval(tending);
+    await packing.stop();
+    if (mode === 'stop') await stopKeeper();
+    await Promise.all([...streams.values()].map(({ forwarder }) => forwarder?.stop()));
+    clearTimeout(sender);
+    events.destroy();
+    closeSync(commands);
+    lender.close();
+    for (const { held } of streams.values()) closeSync(held);
+    streams.clear();
+  }
+
   return {
-    open({ id, file, maxBytes, keep, owner }) {
+    open({ id, owner, compress, syslog, ...sink }) {
       const pipe = join(folder, 'pipes', fileNameOf(id));
-      const spec: OpenStream = { id, pipe, file, maxBytes, keep };
+      const spec: OpenStream = { id, pipe, ...sink };
       const before = streams.get(id);
       const held = before?.held ?? openPipe(pipe);
       if (owner !== undefined) chownSync(pipe, owner.uid, owner.gid);
-      streams.set(id, { spec, held });
+      const forwarder = forwarderOf(id, sink.file, syslog, before?.forwarder);
+      streams.set(id, { spec, held, forwarder, writer: before?.writer });
+      packing.want(sink.file, compress);
       if (JSON.stringify(before?.spec) !== JSON.stringify(spec)) say({ open: spec });
     },
     close(id) {
@@ -255,10 +372,30 @@ export function createOutput(options: OutputOptions): Output {
       say({ close: id });
       settle().then(() => {
         closeSync(stream.held);
+        void stream.forwarder?.stop();
+        if (![...streams.values()].some(({ spec }) => spec.file === stream.spec.file)) packing.want(stream.spec.file, undefined);
         if (!streams.has(id)) rmSync(stream.spec.pipe, { force: true });
       });
     },
     writer: (id) => openSync(known(id).spec.pipe, constants.O_RDWR),
+    begin(id, run) {
+      const stream = known(id);
+      stream.writer = { run, pid: 0 };
+      turn({ kind: 'begin', id, run, after: waitingBytes(stream.held) });
+    },
+    drained(ids) {
+      const waiting = ids.filter((id) => streams.has(id) && !isEmpty(id));
+      return waiting.length === 0 ? undefined : untilDrained(waiting);
+    },
+    started(id, writer) {
+      const stream = streams.get(id);
+      if (stream === undefined) return;
+      stream.writer = writer;
+      turn({ kind: 'started', id, ...writer, timeMs: Date.now() });
+    },
+    ended(id, writer, { code, signal }) {
+      if (streams.has(id)) turn({ kind: 'ended', id, ...writer, code, signal });
+    },
     watch(process) {
       watches.set(process.pid, process);
       say({ watch: { pid: process.pid, start: process.start } });
@@ -283,17 +420,9 @@ export function createOutput(options: OutputOptions): Output {
     },
     settle,
     place: (file, wanted) => placeFor(file, folder, wanted),
-    read: (file, place, final) => readFrom(file, folder, place, final),
-    async stop(mode) {
-      stopping = true;
-      clearInterval(tending);
-      if (mode === 'stop') await stopKeeper();
-      clearTimeout(sender);
-      events.destroy();
-      closeSync(commands);
-      lender.close();
-      for (const { held } of streams.values()) closeSync(held);
-      streams.clear();
-    },
+    read: (file, place, final, mostBytes) => readFrom(file, folder, place, final, mostBytes),
+    runs: (file, count) => lastRuns(file, folder, count),
+    hasRun: (file, run) => hasRun(file, folder, run),
+    stop: (mode) => (stopped ??= close(mode)),
   };
 }

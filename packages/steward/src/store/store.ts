@@ -2,8 +2,9 @@
  * The state that outlives the daemon: one SQLite file, `state.db`, in the state directory. Each write is one transaction,
  * so after a kill or a power cut it is old or new, never half. Only the daemon opens it.
  */
-import { chmodSync } from 'node:fs';
+import { chmodSync, existsSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { StewardError } from '../errors.ts';
 
 export type Value = string | number | null;
 
@@ -26,25 +27,85 @@ const migrations: readonly string[] = [
    create table setting (name text primary key, value text not null) strict;`,
 ];
 
-function migrate(db: DatabaseSync): void {
-  const { user_version } = db.prepare('pragma user_version').get() as { user_version: number };
-  if (user_version > migrations.length)
-    throw new Error(`state.db was written by a newer Steward (schema ${user_version}, this one knows ${migrations.length})`);
-  for (let version = user_version; version < migrations.length; version++) {
-    db.exec(`begin; ${migrations[version]}; pragma user_version = ${version + 1}; commit`);
+const versionOf = (db: DatabaseSync): number => (db.prepare('pragma user_version').get() as { user_version: number }).user_version;
+
+/** @throws StewardError when the file is of a schema that this program does not know. */
+function refuseNewer(file: string, version: number, known: number): void {
+  if (version <= known) return;
+  throw new StewardError('daemon/state-newer', `${file} was written by a newer Steward (schema ${version}; this one knows ${known})`, {
+    status: 409,
+    hint: 'Run the newer one, or give this one another state directory with --state.',
+  });
+}
+
+/** Takes the schema as far as `steps` go, each step in one transaction: after a failure, or a kill, the file is as it was. */
+function migrate(db: DatabaseSync, file: string, steps: readonly string[]): void {
+  const found = versionOf(db);
+  refuseNewer(file, found, steps.length);
+  for (const [index, step] of steps.entries()) {
+    if (index < found) continue;
+    db.exec('begin immediate');
+    try {
+      db.exec(`${step}; pragma user_version = ${index + 1}; commit`);
+    } catch (error) {
+      if (db.isTransaction) db.exec('rollback');
+      throw error;
+    }
+  }
+}
+
+/** @throws StewardError when this program cannot read the file, because a newer one wrote it. A file that is not there is fine. */
+export function checkSchema(file: string): void {
+  if (!existsSync(file)) return;
+  const db = new DatabaseSync(file, { readOnly: true });
+  try {
+    refuseNewer(file, versionOf(db), migrations.length);
+  } finally {
+    db.close();
+  }
+}
+
+/**
+ * `exclusive`: without the file that processes share to read at the same time, so that a database can be opened on a disk
+ * that has no room for it.
+ */
+function open(file: string, mode: 'normal' | 'exclusive', steps: readonly string[]): DatabaseSync {
+  const db = new DatabaseSync(file);
+  try {
+    chmodSync(file, 0o600);
+    // NORMAL: a commit survives any death of this process; a power cut may lose the last ones but never tears one.
+    db.exec(`pragma busy_timeout = 2000; pragma locking_mode = ${mode}; pragma journal_mode = wal; pragma synchronous = normal`);
+    migrate(db, file, steps);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function openSomehow(file: string, onError: (error: Error) => void, steps: readonly string[]): DatabaseSync {
+  try {
+    return open(file, 'normal', steps);
+  } catch (error) {
+    if (error instanceof StewardError) throw error;
+    try {
+      const db = open(file, 'exclusive', steps);
+      onError(error as Error);
+      return db;
+    } catch {} // the first reason is the one to tell
+    throw new StewardError('daemon/state-database', `${file} cannot be opened: ${(error as Error).message}`, {
+      hint: 'Look whether the disk is full (df) or read-only, and whether the file is whole. What runs goes on meanwhile.',
+      cause: error,
+    });
   }
 }
 
 /**
  * `onError` hears of writes that fail, on a full disk for instance: Steward goes on without its memory rather than not at all.
- * @throws when the file cannot be opened, is no database, or was written by a newer Steward.
+ * `steps` are its migrations. @throws StewardError when the file cannot be opened, is no database, or was written by a newer Steward.
  */
-export function openStore(file: string, onError: (error: Error) => void): Store {
-  const db = new DatabaseSync(file);
-  chmodSync(file, 0o600);
-  // NORMAL: a commit survives any death of this process; a power cut may lose the last ones but never tears one.
-  db.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma busy_timeout = 2000');
-  migrate(db);
+export function openStore(file: string, onError: (error: Error) => void, steps = migrations): Store {
+  const db = openSomehow(file, onError, steps);
   const prepared = new Map<string, StatementSync>();
   const statement = (sql: string): StatementSync => {
     const known = prepared.get(sql) ?? db.prepare(sql);

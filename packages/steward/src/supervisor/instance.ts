@@ -7,10 +7,13 @@ import type { ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { FactType } from '@steward/sdk/contract/facts';
-import type { InstanceSpec, SignalName } from '../config/model.ts';
+import type { HookName, InstanceSpec, SignalName } from '../config/model.ts';
 import { type PlainSpec, withoutSecrets } from '../config/plan.ts';
-import { isGroupAlive, type ProcessId, startTimeOfChild } from '../kernel/process-table.ts';
+import { ageMs } from '../kernel/age.ts';
+import { type ProcessId, startTimeOfChild } from '../kernel/process-table.ts';
 import type { Output, Place } from '../output/output.ts';
+import { type HookRun, runHook } from './hooks.ts';
+import { notHeld } from './limits.ts';
 import {
   describeExit,
   type Exit,
@@ -25,12 +28,15 @@ import { type Readiness, watchReadiness } from './readiness.ts';
 import { instanceMark, type Registry, type Run, runMark } from './registry.ts';
 import { isSocket, makeSocketFolder, openToGroup, removeDeadSocket } from './socket.ts';
 import { CannotStart, environmentFor, type Identity, identify, launch } from './spawn.ts';
-import { openDescriptors, type Stream, streamsOf } from './streams.ts';
+import { openDescriptors, type Stream, shortRun, streamsOf } from './streams.ts';
+import { type Ended, explainEnd, straysOf } from './traps.ts';
+import type { TreeOf, Trees } from './tree.ts';
 
 /** What an instance needs of the world. */
 export interface World {
   readonly output: Output;
   readonly registry: Registry;
+  readonly trees: Trees;
   /** Folder of logs that name none. */
   readonly logFolder: string;
   /** Hides secrets in what is kept on disk. */
@@ -43,6 +49,8 @@ export interface World {
   restoreBacklog(spec: InstanceSpec): void;
   /** Closes the sockets that no instance shares any more; resolves when their addresses are free, undefined when they are. */
   freeAddresses(): Promise<void> | undefined;
+  /** Resolves when no request is under way to it; undefined when nobody sends it any. */
+  drained(spec: InstanceSpec): Promise<void> | undefined;
   /** Rights an instance keeps although it does not run as root, by service. */
   capabilitiesOf(service: string): readonly string[];
   now(): number;
@@ -56,6 +64,8 @@ export interface Instance {
   readonly spec: InstanceSpec;
   readonly state: InstanceState;
   readonly process: ProcessId | undefined;
+  /** Of its last start; empty before the first. */
+  readonly runId: string;
   /** Epoch ms of the last start. */
   readonly startedMs: number;
   readonly streams: readonly Stream[];
@@ -70,7 +80,21 @@ export interface Instance {
   release(closeStreams: boolean): void;
 }
 
-const groupLookMs = 20;
+const treeLookMs = 20;
+const lastTreeLookMs = 500;
+/** How long KILL may take before it is told that it does not. */
+const killTakesMs = 1000;
+/** Ending well this soon, it may have made itself a daemon. */
+const daemonWithinMs = 10_000;
+/** From so many ends in a row on, its last lines are told. */
+const endsTold = 3;
+const linesRead = 40;
+
+/** What `afterExit` is told of the end. */
+const endedHow = ({ code, signal }: Exit): Record<string, string> => ({
+  ...(code !== null && { EXIT_CODE: String(code) }),
+  ...(signal !== null && { EXIT_SIGNAL: String(signal) }),
+});
 
 const exitOf = (code: number | null, signal: NodeJS.Signals | null): Exit => ({
   code,
@@ -93,6 +117,15 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
   const timers = new Map<TimerName, NodeJS.Timeout>();
   const waiting: InstanceEvent[] = [];
   let busy = false;
+  /** What was seen when the first process of the last run ended. */
+  let end:
+    | { readonly runId: string; readonly from: ReadonlyMap<string, Place | undefined>; readonly seen: Omit<Ended, 'lines'> }
+    | undefined;
+  let toldEnd = '';
+  let toldNotHeld = '';
+  let stuckLook: NodeJS.Timeout | undefined;
+  /** The command that runs before a start or a stop. */
+  let hook: HookRun | undefined;
 
   const plain = (): PlainSpec => withoutSecrets(spec, world.secretKey);
   const at = (): number => world.now();
@@ -135,11 +168,17 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
 
   function take(event: InstanceEvent): void {
     const before = state;
+    if (event.type === 'exited') ended(event.exit);
+    if (event.type === 'exited' && before.pid !== undefined)
+      for (const { id } of streams().toReversed()) output.ended(id, { run: shortRun(runId), pid: before.pid }, event.exit);
     const { state: after, effects } = step(spec, state, event);
     state = after;
     if (after.phase !== before.phase) remember();
     if (after.phase === 'RUNNING' && before.phase !== 'RUNNING') nowServing();
+    if (after.phase === 'RUNNING' && before.phase === 'STARTING') void ownHook('afterReady');
+    if (event.type === 'exited' && before.pid !== undefined) void ownHook('afterExit', endedHow(event.exit));
     for (const effect of effects) perform(effect, before.pid);
+    if (event.type === 'exited' || event.type === 'group-gone') explain().catch(notExplained);
     if (after !== before) world.onState(instance, before);
   }
 
@@ -172,10 +211,14 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     switch (effect.type) {
       case 'spawn':
         return spawnProcess();
+      case 'take-leave':
+        return void takeLeave();
       case 'signal':
-        return void send(effect.signal, effect.scope, state.pid ?? pid);
+        if (state.pid === undefined) hook?.cancel(); // it had not started yet
+        if (effect.scope === 'process') return void send(effect.signal, state.pid ?? pid);
+        return signalTree(effect.signal);
       case 'await-group':
-        return awaitGroup(state.pid);
+        return awaitTree(world.now(), treeLookMs);
       case 'arm':
         return arm(effect.timer, effect.ms);
       case 'disarm':
@@ -216,11 +259,58 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
       openStreams();
       if (ownSocket() !== undefined) makeSocketFolder(ownSocket() as string, identity, world.socketGroup());
       remember();
-      begin = new Map(streams().map(({ file }) => [file, output.place(file, { lines: 0 })]));
-      startWhenFree();
+      const drained = output.drained(streams().map(({ id }) => id));
+      if (spec.hooks?.beforeStart !== undefined) void prepare(drained);
+      else if (drained === undefined) startAtEnd();
+      else void drained.then(startDrained);
     } catch (error) {
       failed(error as Error);
     }
+  }
+
+  function startAtEnd(): void {
+    begin = new Map(streams().map(({ file }) => [file, output.place(file, { lines: 0 })]));
+    startWhenFree();
+  }
+
+  /** The same once the last words of the run before are in the log, so that they are not taken for its own. */
+  function startDrained(): void {
+    if (released) return;
+    if (state.phase !== 'STARTING') return notStarted('stopped before it started');
+    try {
+      startAtEnd();
+    } catch (error) {
+      failed(error as Error);
+    }
+  }
+
+  /** Its `beforeStart`, then the start. */
+  async function prepare(drained: Promise<void> | undefined): Promise<void> {
+    await drained;
+    const fault = await ownHook('beforeStart');
+    if (released) return;
+    if (fault === undefined) startDrained();
+    else notStarted(state.phase === 'STARTING' ? `its beforeStart ${fault}` : 'stopped before it started');
+  }
+
+  /** Runs one of its commands; what went wrong is told, and given back. */
+  async function ownHook(name: HookName, env: Readonly<Record<string, string>> = {}): Promise<string | undefined> {
+    if (spec.hooks?.[name] === undefined || identity === undefined) return undefined;
+    const about = { ...env, ...(state.pid !== undefined && { STEWARD_PID: String(state.pid) }) };
+    const { logFolder } = world;
+    const run = runHook({ name, spec, identity, output, logFolder, run: shortRun(runId), mark: registry.newRunId(), env: about });
+    if (name === 'beforeStart' || name === 'beforeStop') hook = run;
+    const fault = await run?.outcome;
+    if (hook === run) hook = undefined;
+    if (fault !== undefined && !released) world.record('instance.hook', spec.id, `its ${name} ${fault}`, { hook: name });
+    return fault;
+  }
+
+  /** Before the first signal: requests under way end, and `beforeStop` runs. */
+  async function takeLeave(): Promise<void> {
+    const run = runId;
+    await Promise.all([world.drained(spec), ownHook('beforeStop')]);
+    if (run === runId) dispatch({ type: 'left', at: at() });
   }
 
   /** The socket that it makes itself, in a folder that Steward hands out. */
@@ -268,10 +358,14 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
 
   function startProcess(listener?: number): void {
     const who = identity ?? identify(spec);
-    const descriptors = openDescriptors(output, spec, world.logFolder);
+    const descriptors = openDescriptors(output, spec, world.logFolder, shortRun(runId));
     try {
       const env = environmentFor(spec, who, marks());
+      makeRoom();
       follow(launch({ spec, identity: who, env, ...descriptors, listener, capabilities: world.capabilitiesOf(spec.service) }));
+    } catch (error) {
+      world.trees.forget(runId);
+      throw error;
     } finally {
       descriptors.close();
     }
@@ -281,8 +375,10 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     const { pid } = child;
     child.unref();
     child.once('error', (error) => pid === undefined && failed(new CannotStart(error.message)));
-    if (pid === undefined) return;
+    if (pid === undefined) return world.trees.forget(runId);
+    world.trees.entered(tree(), pid);
     process_ = { pid, start: startTimeOfChild(pid) };
+    for (const { id } of streams()) output.started(id, { run: shortRun(runId), pid });
     remember();
     const run = runId;
     child.once('exit', (code, signal) => run === runId && gone(exitOf(code, signal)));
@@ -298,19 +394,90 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
   }
 
   /** False when there was nobody to get it. */
-  function send(signal: SignalName, scope: 'group' | 'process', pid: number | undefined): boolean {
+  function send(signal: SignalName, pid: number | undefined): boolean {
     if (pid === undefined) return false;
     try {
-      return process.kill(scope === 'group' ? -pid : pid, `SIG${signal}`);
+      return process.kill(pid, `SIG${signal}`);
     } catch {
       return false;
     }
   }
 
-  function awaitGroup(pid: number | undefined): void {
+  const tree = (): TreeOf => ({ id: spec.id, runId, limits: spec.limits, spares: spec.stop.killScope === 'process' });
+
+  function makeRoom(): void {
+    world.trees.begin(tree());
+    const missing = spec.limits === undefined ? undefined : notHeld(spec.limits, world.trees.holds);
+    if (missing !== undefined && missing !== toldNotHeld) world.record('instance.limit', spec.id, missing);
+    toldNotHeld = missing ?? '';
+  }
+
+  const tellStuck = (why: string): void => world.record('instance.stuck', spec.id, why);
+
+  /** To all that a run has started. What is left once its first process has ended is ended in the background. */
+  function signalTree(signal: SignalName): void {
+    if (signal === 'KILL' && state.phase !== 'STOPPING') return world.trees.sweep(runId, tellStuck);
+    world.trees.signal(runId, signal);
+    if (signal === 'KILL') lookWhetherStuck();
+  }
+
+  function lookWhetherStuck(): void {
+    clearTimeout(stuckLook);
+    const run = runId;
+    stuckLook = setTimeout(() => {
+      const why = state.phase === 'STOPPING' && run === runId ? world.trees.whyThere(run) : undefined;
+      if (why !== undefined) dispatch({ type: 'stuck', reason: why, at: at() });
+    }, killTakesMs);
+  }
+
+  function awaitTree(since: number, pauseMs: number): void {
     if (released || state.phase !== 'STOPPING') return;
-    if (pid === undefined || !isGroupAlive(pid)) return dispatch({ type: 'group-gone', chance: world.chance(), at: at() });
-    setTimeout(() => awaitGroup(pid), groupLookMs);
+    if (!world.trees.isGone(runId, since)) {
+      setTimeout(() => awaitTree(world.now(), Math.min(lastTreeLookMs, pauseMs * 2)), pauseMs);
+      return;
+    }
+    world.trees.sweep(runId, tellStuck);
+    dispatch({ type: 'group-gone', chance: world.chance(), at: at() });
+  }
+
+  /** The first process has ended: what it left behind is looked at before anything is done about it. */
+  function ended(exit: Exit): void {
+    const isEarly = state.phase !== 'STOPPING' && at() - state.startedAt < daemonWithinMs;
+    const strays = exit.code === 0 && isEarly ? straysOf(world.trees.members(runId)) : [];
+    const outOfMemory = exit.signal === constants.signals.SIGKILL && world.trees.outOfMemoryKills(runId) > 0;
+    end = { runId, from: begin, seen: { spec, identity, exit, outOfMemory, early: state.phase === 'STARTING', strays } };
+    if (spec.stop.killScope === 'process') world.trees.forget(runId);
+  }
+
+  /** Says why it ended, as far as that can be found out; its next start does not wait for that. */
+  async function explain(): Promise<void> {
+    if (end === undefined || state.phase === 'STOPPING' || state.phase === 'STOPPED') return;
+    const { runId: run, from, seen } = end;
+    const rests = state.phase === 'FATAL' || state.phase === 'EXITED';
+    const repeats = seen.exit.code !== 0 && (rests || (state.phase === 'BACKOFF' && state.ends >= endsTold));
+    if (repeats) await output.settle();
+    if (released) return;
+    const text = explainEnd({ ...seen, lines: repeats ? lastLines(from) : [] });
+    if (text === undefined) return;
+    const isNews = text !== toldEnd;
+    toldEnd = text;
+    // By the time its lines are there it may have been started again: then what it is doing now has another reason.
+    if (!repeats || run === runId) dispatch({ type: 'explained', text, isNews, at: at() });
+    else if (isNews) world.record('instance.explained', spec.id, text);
+  }
+
+  const notExplained = ({ message }: Error): void =>
+    world.record('instance.explained', spec.id, `why it ended cannot be found out: ${message}`);
+
+  /** The last it wrote, in the order in which it came. */
+  function lastLines(from: ReadonlyMap<string, Place | undefined>): string[] {
+    const lines = streams().flatMap(({ file }) => {
+      const first = from.get(file);
+      const last = output.place(file, { lines: linesRead });
+      const place = first !== undefined && last !== undefined && first.inode === last.inode && first.offset > last.offset ? first : last;
+      return output.read(file, place, true).lines;
+    });
+    return lines.toSorted((a, b) => a.timeMs - b.timeMs).map(({ text }) => text);
   }
 
   function probe(): void {
@@ -339,6 +506,9 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     get process() {
       return process_;
     },
+    get runId() {
+      return runId;
+    },
     get startedMs() {
       return startedMs;
     },
@@ -356,6 +526,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
       nextSpec = undefined;
       identity = undefined;
       if (state.pid === undefined) return;
+      world.trees.limit(runId, spec.limits);
       openStreams();
       const kept = new Set(streams().map(({ id }) => id));
       for (const { id } of before) if (!kept.has(id)) output.close(id);
@@ -379,16 +550,20 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
       openStreams();
       if (spec.ready?.kind === 'notify') output.listen(spec.id, owner());
       output.watch(run.process);
-      const startedAt = at() - (world.wallClock() - run.startedMs);
+      makeRoom();
+      world.trees.entered(tree(), run.process.pid);
+      const startedAt = at() - ageMs(run.process); // not by the time of day, which may have been set since
       dispatch({ type: 'adopted', pid: run.process.pid, startedAt, running: run.state === 'RUNNING', restarts: run.restarts, at: at() });
       shareAgain(); // now that it counts as running: the socket may have to come from it
     },
-    signal: (signal) => send(signal, 'process', state.pid),
+    signal: (signal) => send(signal, state.pid),
     onOutput: () => readiness?.onOutput(),
     onNotify: (text) => readiness?.onNotify(text),
     release(closeStreams) {
       released = true;
+      hook?.cancel();
       unprobe();
+      clearTimeout(stuckLook);
       for (const timer of timers.values()) clearTimeout(timer);
       if (!closeStreams) return;
       output.unlisten(spec.id);

@@ -198,11 +198,58 @@ test('an adopted instance that was running is RUNNING, and its end without a kno
   assert.equal(ended.state.restarts, 5);
 });
 
+test('one that is over a limit is stopped and started again with the reason, soon after its start with a wait', () => {
+  const reason = 'its 412 MB are over its limit of 400 MB';
+  const steady = play(own, [...up, { type: 'restart', reason, at: 60_000 }]);
+  assert.equal(steady.state.reason, `restarts: ${reason}`);
+  assert.deepEqual(signals(steady.last), ['TERM group']);
+  const again = play(own, [exit(0), { type: 'group-gone', chance: 0 }], steady.state);
+  assert.equal(again.state.phase, 'STARTING');
+  assert.equal(again.state.restarts, 1);
+  const early = play(own, [...up, { type: 'restart', reason, at: 2000 }, exit(0), { type: 'group-gone', chance: 0 }]);
+  assert.equal(early.state.phase, 'BACKOFF');
+  assert.match(early.state.reason, /over its limit of 400 MB/);
+  const down = play(own, [{ type: 'restart', reason }]);
+  assert.equal(down.state.phase, 'STOPPED', 'what does not run is not started by it');
+});
+
+test('what KILL does not end is told once, and KILL goes on', () => {
+  const killed = play(own, [...up, { type: 'want-down', at: 5000 }, { type: 'timer', timer: 'kill', at: 15_000 }]);
+  const stuck = play(own, [{ type: 'stuck', reason: 'asleep in D' }], killed.state);
+  assert.deepEqual([stuck.state.phase, stuck.state.stuck, stuck.state.reason], ['STOPPING', true, 'asleep in D']);
+  const again = play(
+    own,
+    [
+      { type: 'timer', timer: 'kill', at: 20_000 },
+      { type: 'stuck', reason: 'asleep in D' },
+    ],
+    stuck.state,
+  );
+  assert.deepEqual(kinds(again.effects), ['signal', 'arm']);
+  assert.equal(again.state.reason, 'asleep in D');
+  const gone = play(own, [exit(null, 9), { type: 'group-gone', chance: 0 }], again.state);
+  assert.deepEqual([gone.state.phase, gone.state.stuck, gone.state.reason], ['STOPPED', undefined, '']);
+  assert.equal(play(own, [{ type: 'stuck', reason: 'x' }], play(own, up).state).state.stuck, undefined);
+});
+
+test('why it ended is added to the reason while it waits, and only told once it runs again', () => {
+  const waits = play(own, [...up, exit(1, null, 2000), { type: 'spawned', pid: 8 }, exit(1, null, 2100)]);
+  assert.equal(waits.state.phase, 'BACKOFF');
+  const told = play(own, [{ type: 'explained', text: 'port 80 is taken', isNews: true }], waits.state);
+  assert.match(told.state.reason, /exited with code 1 .*; port 80 is taken$/);
+  assert.deepEqual(kinds(told.last), ['fact']);
+  assert.deepEqual(play(own, [{ type: 'explained', text: 'x', isNews: false }], waits.state).effects, []);
+  assert.equal(play(own, [...up, { type: 'explained', text: 'x', isNews: true }]).state.reason, '');
+});
+
 test('no event in any phase throws, leaves a timer that means nothing, or spawns twice', () => {
   const events: Given[] = [
     { type: 'want-up' },
     { type: 'want-down' },
     { type: 'restart' },
+    { type: 'restart', reason: 'x' },
+    { type: 'stuck', reason: 'x' },
+    { type: 'explained', text: 'x', isNews: true },
     { type: 'spawned', pid: 3 },
     { type: 'ready' },
     { type: 'group-gone', chance: 0.5 },
@@ -252,4 +299,34 @@ test('no event in any phase throws, leaves a timer that means nothing, or spawns
       }
     }
   }
+});
+
+test('with requests to drain, or a beforeStop, the first signal waits for the leave', () => {
+  const policies: Policy[] = [
+    { ...own, stop: { ...own.stop, drainMs: 5_000 } },
+    { ...own, hooks: { beforeStop: ['true'], timeoutMs: 5_000 } },
+  ];
+  for (const policy of policies) {
+    const leaving = play(policy, [...up, { type: 'want-down', at: 2000 }]);
+    assert.equal(leaving.state.phase, 'STOPPING');
+    assert.deepEqual(signals(leaving.last), []);
+    assert.ok(kinds(leaving.last).includes('take-leave'));
+    assert.equal(armed(leaving.last, 'leave'), 5_000);
+    for (const event of [{ type: 'left' }, { type: 'timer', timer: 'leave' }] as const) {
+      const told = play(policy, [event], leaving.state);
+      assert.deepEqual(signals(told.last), ['TERM group']);
+      assert.equal(armed(told.last, 'kill'), 10_000);
+      assert.deepEqual(play(policy, [event], told.state).last, [], 'once');
+    }
+  }
+});
+
+test('one that ends while it takes its leave is done, and one that never ran takes none', () => {
+  const policy: Policy = { ...own, stop: { ...own.stop, drainMs: 5_000 } };
+  const leaving = play(policy, [...up, { type: 'restart', at: 2000 }]);
+  const ended = play(policy, [exit(0, null, 2100), { type: 'group-gone', chance: 0 }], leaving.state);
+  assert.equal(ended.state.phase, 'STARTING');
+  assert.ok(ended.effects.some((effect) => effect.type === 'disarm' && effect.timer === 'leave'));
+  assert.deepEqual(play(policy, [{ type: 'left' }], ended.state).last, [], 'a leave that comes late means nothing');
+  assert.deepEqual(signals(play(policy, [...up.slice(0, 2), { type: 'want-down' }]).last), ['TERM group']);
 });

@@ -20,7 +20,10 @@ import type { BackoffSpec, InstanceSpec, SignalName } from '../config/model.ts';
 export type Phase = 'STOPPED' | 'STARTING' | 'RUNNING' | 'BACKOFF' | 'STOPPING' | 'EXITED' | 'FATAL';
 
 /** The part of a spec that decides about its life. */
-export type Policy = Pick<InstanceSpec, 'restart' | 'expectedExitCodes' | 'ready' | 'upAfterMs' | 'startRetries' | 'backoff' | 'stop'>;
+export type Policy = Pick<
+  InstanceSpec,
+  'restart' | 'expectedExitCodes' | 'ready' | 'upAfterMs' | 'startRetries' | 'backoff' | 'stop' | 'hooks'
+>;
 
 /** How a process ended; both null when it was not our child and the kernel does not tell. */
 export interface Exit {
@@ -45,6 +48,10 @@ export interface InstanceState {
   readonly reason: string;
   /** What follows a STOPPING. */
   readonly next: 'stop' | 'start' | 'retry';
+  /** KILL was sent and the kernel lets it not go: nobody has to wait for its end. */
+  readonly stuck?: boolean | undefined;
+  /** STOPPING and not yet signalled: requests under way end first, and its `beforeStop`. */
+  readonly leaving?: boolean | undefined;
 }
 
 export const initialState: InstanceState = {
@@ -58,12 +65,17 @@ export const initialState: InstanceState = {
   next: 'stop',
 };
 
-export type TimerName = 'up' | 'ready' | 'retry' | 'kill';
+export type TimerName = 'up' | 'ready' | 'retry' | 'leave' | 'kill';
 
 export type InstanceEvent = { readonly at: number /* monotonic ms */ } & (
   | { readonly type: 'want-up' }
   | { readonly type: 'want-down' }
-  | { readonly type: 'restart' }
+  /** With a `reason` it is Steward that wants it, because of how it behaves. */
+  | { readonly type: 'restart'; readonly reason?: string }
+  /** KILL was sent, and it does not take. */
+  | { readonly type: 'stuck'; readonly reason: string }
+  /** Why it ended, found out afterwards. */
+  | { readonly type: 'explained'; readonly text: string; readonly isNews: boolean }
   | { readonly type: 'spawned'; readonly pid: number }
   /** `chance` in [0, 1) decides about jitter. */
   | { readonly type: 'spawn-failed'; readonly reason: string; readonly chance: number }
@@ -71,6 +83,8 @@ export type InstanceEvent = { readonly at: number /* monotonic ms */ } & (
   /** After an exit in STOPPING: nothing of the process group is left. */
   | { readonly type: 'group-gone'; readonly chance: number }
   | { readonly type: 'ready' }
+  /** The answer to take-leave: the first signal may be sent. */
+  | { readonly type: 'left' }
   | { readonly type: 'timer'; readonly timer: TimerName }
   /** A process that an earlier daemon started. */
   | { readonly type: 'adopted'; readonly pid: number; readonly startedAt: number; readonly running: boolean; readonly restarts: number }
@@ -79,6 +93,8 @@ export type InstanceEvent = { readonly at: number /* monotonic ms */ } & (
 export type InstanceEffect =
   | { readonly type: 'spawn' }
   | { readonly type: 'signal'; readonly signal: SignalName; readonly scope: 'group' | 'process' }
+  /** Answer with left when no request is under way on it and its `beforeStop` has run. */
+  | { readonly type: 'take-leave' }
   /** Answer with group-gone when the process group is empty. */
   | { readonly type: 'await-group' }
   | { readonly type: 'arm'; readonly timer: TimerName; readonly ms: number }
@@ -96,6 +112,8 @@ export interface Step {
 const killAgainMs = 5000;
 /** supervisord restarts a program with startsecs=0 that exits at once without any pause; this is the pause it lacks. */
 const stormPauseMs = 1000;
+/** Before the start that follows a failed one, or a second crash in a row within a second, even if the file asks for no wait: no storm. */
+const shortestPauseMs = 100;
 
 /** How long to wait before the start that follows the `ends`-th end in a row. */
 export function backoffDelay(backoff: BackoffSpec, ends: number, failedStarts: number, chance: number): number {
@@ -125,9 +143,21 @@ const fact = (type: FactType, message: string, data?: Record<string, string | nu
 /** Everything that only makes sense while the process lives. */
 const calm: readonly InstanceEffect[] = [{ type: 'disarm', timer: 'up' }, { type: 'disarm', timer: 'ready' }, { type: 'unprobe' }];
 
+const staying: InstanceEffect = { type: 'disarm', timer: 'leave' };
+
 function start(state: InstanceState, at: number, why: string): Step {
   return {
-    state: { ...state, phase: 'STARTING', wanted: 'up', pid: undefined, startedAt: at, exit: undefined, reason: '', next: 'stop' },
+    state: {
+      ...state,
+      phase: 'STARTING',
+      wanted: 'up',
+      pid: undefined,
+      startedAt: at,
+      exit: undefined,
+      reason: '',
+      next: 'stop',
+      stuck: undefined,
+    },
     effects: [{ type: 'disarm', timer: 'retry' }, fact('instance.starting', why), { type: 'spawn' }],
   };
 }
@@ -164,7 +194,7 @@ function failedStart(policy: Policy, before: InstanceState, reason: string, at: 
     return { state: { ...state, phase: 'FATAL', reason: why }, effects: [...calm, fact('instance.fatal', why)] };
   }
   // A failed start always waits a little, also where the policy restarts a crash at once.
-  const delayMs = Math.max(backoffDelay(policy.backoff, state.ends, state.failedStarts, chance), 100);
+  const delayMs = Math.max(backoffDelay(policy.backoff, state.ends, state.failedStarts, chance), shortestPauseMs);
   const { state: next, effects } = wait(state, delayMs, reason, at);
   return { state: next, effects: [...calm, ...effects] };
 }
@@ -177,7 +207,8 @@ const sweep = (policy: Policy): InstanceEffect[] =>
 
 function crashDelay(policy: Policy, state: InstanceState, uptimeMs: number, chance: number): number {
   if (policy.backoff.kind === 'linear') return policy.upAfterMs === 0 && uptimeMs < stormPauseMs ? stormPauseMs : 0;
-  return backoffDelay(policy.backoff, state.ends, state.failedStarts, chance);
+  const delayMs = backoffDelay(policy.backoff, state.ends, state.failedStarts, chance);
+  return uptimeMs < stormPauseMs && state.ends > 1 ? Math.max(delayMs, shortestPauseMs) : delayMs;
 }
 
 function exitedWhileRunning(policy: Policy, before: InstanceState, exit: Exit, at: number, chance: number): Step {
@@ -194,8 +225,9 @@ function exitedWhileRunning(policy: Policy, before: InstanceState, exit: Exit, a
 }
 
 /** The end of a STOPPING: what was to follow it follows. */
-function stopped(policy: Policy, state: InstanceState, at: number, chance: number): Step {
-  const done: InstanceEffect[] = [{ type: 'disarm', timer: 'kill' }];
+function stopped(policy: Policy, before: InstanceState, at: number, chance: number): Step {
+  const state = before.leaving ? { ...before, leaving: undefined } : before;
+  const done: InstanceEffect[] = [...(before.leaving ? [staying] : []), { type: 'disarm', timer: 'kill' }];
   const end = state.exit === undefined ? 'ended' : describeExit(state.exit);
   if (state.next === 'start') {
     const { state: next, effects } = start(
@@ -210,7 +242,7 @@ function stopped(policy: Policy, state: InstanceState, at: number, chance: numbe
     return { state: next, effects: [...done, ...effects] };
   }
   return stay(
-    { ...state, phase: 'STOPPED', pid: undefined, reason: '' },
+    { ...state, phase: 'STOPPED', pid: undefined, reason: '', stuck: undefined },
     ...done,
     fact('instance.stopped', end, { code: state.exit?.code ?? null, signal: state.exit?.signal ?? null }),
   );
@@ -228,25 +260,32 @@ function exited(policy: Policy, state: InstanceState, exit: Exit, at: number, ch
       return exitedWhileRunning(policy, state, exit, at, chance);
     case 'STOPPING':
       return policy.stop.killScope === 'group'
-        ? stay({ ...state, exit }, { type: 'await-group' })
+        ? stay({ ...state, exit, leaving: undefined }, ...(state.leaving ? [staying] : []), { type: 'await-group' })
         : stopped(policy, { ...state, exit }, at, chance);
     default:
       return stay(state);
   }
 }
 
-function stop(policy: Policy, state: InstanceState, next: InstanceState['next'], reason: string): Step {
-  const { signal, scope, timeoutMs } = policy.stop;
-  return {
-    state: { ...state, phase: 'STOPPING', next, reason },
-    effects: [
-      ...calm,
-      fact('instance.stopping', reason || `gets ${signal}`),
-      { type: 'signal', signal, scope },
-      { type: 'arm', timer: 'kill', ms: timeoutMs },
-    ],
-  };
+/** How long what comes before the first signal may take at most; 0 when there is nothing. */
+const leaveMs = ({ stop: { drainMs = 0 }, hooks }: Policy): number =>
+  Math.max(drainMs, hooks?.beforeStop === undefined ? 0 : hooks.timeoutMs);
+
+function stop(policy: Policy, before: InstanceState, next: InstanceState['next'], reason: string): Step {
+  const state: InstanceState = { ...before, phase: 'STOPPING', next, reason, stuck: undefined };
+  const told: InstanceEffect[] = [...calm, fact('instance.stopping', reason || `gets ${policy.stop.signal}`)];
+  if (before.phase !== 'RUNNING' || leaveMs(policy) === 0) return stay(state, ...told, ...firstSignal(policy));
+  return stay({ ...state, leaving: true }, ...told, { type: 'take-leave' }, { type: 'arm', timer: 'leave', ms: leaveMs(policy) });
 }
+
+const firstSignal = ({ stop: { signal, scope, timeoutMs } }: Policy): InstanceEffect[] => [
+  { type: 'signal', signal, scope },
+  { type: 'arm', timer: 'kill', ms: timeoutMs },
+];
+
+/** It has taken its leave, or was given long enough to. */
+const left = (policy: Policy, state: InstanceState): Step =>
+  state.phase === 'STOPPING' && state.leaving ? stay({ ...state, leaving: undefined }, staying, ...firstSignal(policy)) : stay(state);
 
 function wantUp(state: InstanceState, at: number): Step {
   switch (state.phase) {
@@ -279,9 +318,30 @@ function wantDown(policy: Policy, state: InstanceState): Step {
   }
 }
 
-function restart(policy: Policy, state: InstanceState, at: number): Step {
-  if (state.phase === 'STARTING' || state.phase === 'RUNNING') return stop(policy, { ...state, wanted: 'up' }, 'start', '');
-  return wantUp(state, at);
+function restart(policy: Policy, state: InstanceState, at: number, reason: string | undefined): Step {
+  const isUp = state.phase === 'STARTING' || state.phase === 'RUNNING';
+  if (reason !== undefined) return isUp ? misbehaves(policy, state, at, reason) : stay(state);
+  return isUp ? stop(policy, { ...state, wanted: 'up' }, 'start', '') : wantUp(state, at);
+}
+
+/** One that is over its limits soon after each start must not go round at once: it waits as after a failed start. */
+function misbehaves(policy: Policy, state: InstanceState, at: number, reason: string): Step {
+  const steadyMs = policy.backoff.kind === 'exponential' ? policy.backoff.resetAfterMs : 1000;
+  const isSteady = at - state.startedAt >= steadyMs;
+  const counted = isSteady ? { ...state, restarts: state.restarts + 1 } : state;
+  return stop(policy, counted, isSteady ? 'start' : 'retry', `restarts: ${reason}`);
+}
+
+function stuck(state: InstanceState, reason: string): Step {
+  if (state.phase !== 'STOPPING') return stay(state);
+  return stay({ ...state, stuck: true, reason }, ...(state.stuck ? [] : [fact('instance.stuck', reason)]));
+}
+
+function explained(state: InstanceState, text: string, isNews: boolean): Step {
+  const told = isNews ? [fact('instance.explained', text)] : [];
+  const { phase, reason } = state;
+  if (phase !== 'BACKOFF' && phase !== 'EXITED' && phase !== 'FATAL') return stay(state, ...told);
+  return stay({ ...state, reason: reason === '' ? text : `${reason}; ${text}` }, ...told);
 }
 
 function timer(policy: Policy, state: InstanceState, name: TimerName, at: number): Step {
@@ -290,13 +350,14 @@ function timer(policy: Policy, state: InstanceState, name: TimerName, at: number
   if (name === 'retry' && state.phase === 'BACKOFF') return start({ ...state, restarts: state.restarts + 1 }, at, 'tries again');
   if (name === 'ready' && state.phase === 'STARTING')
     return stop(policy, state, 'retry', `not ready within ${seconds(policy.ready?.timeoutMs ?? 0)}`);
+  if (name === 'leave') return left(policy, state);
   if (name === 'kill' && state.phase === 'STOPPING') {
     const message = `still there ${seconds(policy.stop.timeoutMs)} after ${policy.stop.signal}: gets KILL`;
     return stay(
-      { ...state, reason: 'waits for KILL to take' },
+      { ...state, reason: state.stuck ? state.reason : 'waits for KILL to take' },
       { type: 'signal', signal: 'KILL', scope: policy.stop.killScope },
       { type: 'arm', timer: 'kill', ms: killAgainMs },
-      fact('instance.killed', message),
+      ...(state.stuck ? [] : [fact('instance.killed', message)]),
     );
   }
   return stay(state);
@@ -319,7 +380,11 @@ export function step(policy: Policy, state: InstanceState, event: InstanceEvent)
     case 'want-down':
       return wantDown(policy, state);
     case 'restart':
-      return restart(policy, state, event.at);
+      return restart(policy, state, event.at, event.reason);
+    case 'stuck':
+      return stuck(state, event.reason);
+    case 'explained':
+      return explained(state, event.text, event.isNews);
     case 'spawned':
       return state.phase === 'STARTING' || state.phase === 'STOPPING' ? spawnedIn(policy, state, event.pid) : stay(state);
     case 'spawn-failed':
@@ -331,6 +396,8 @@ export function step(policy: Policy, state: InstanceState, event: InstanceEvent)
       return state.phase === 'STOPPING' ? stopped(policy, state, event.at, event.chance) : stay(state);
     case 'ready':
       return state.phase === 'STARTING' ? running(state, `ready ${seconds(event.at - state.startedAt)} after its start`) : stay(state);
+    case 'left':
+      return left(policy, state);
     case 'timer':
       return timer(policy, state, event.timer, event.at);
     case 'adopted':

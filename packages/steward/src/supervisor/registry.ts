@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { notOnRecord, type PlainSpec } from '../config/plan.ts';
 import { bootId, environmentOf, isAlive, isLeader, livingPids, type ProcessId, startTimeOf } from '../kernel/process-table.ts';
 import type { Store } from '../store/store.ts';
+import { hookMark } from './hooks.ts';
 import type { Exit } from './machine.ts';
 
 /** The variable by which a process is known again. */
@@ -36,6 +37,8 @@ export interface Registry {
    * it, unless its instance has another process already: then it is one of `copies`, which nobody wants.
    */
   recover(): { readonly runs: Run[]; readonly copies: readonly ProcessId[] };
+  /** Commands of `hooks` that outlived the daemon that waited for them. */
+  strayHooks(): ProcessId[];
   /** A run id of this installation. */
   newRunId(): string;
   readonly stoppedByHand: ReadonlySet<string>;
@@ -61,10 +64,10 @@ interface Marked extends ProcessId {
 }
 
 /** The first process of each run that carries a run id of this installation, by that id. */
-function findMarked(home: string): Map<string, Marked> {
+function findMarked(home: string, variable = runMark): Map<string, Marked> {
   const found = new Map<string, Marked>();
   for (const pid of livingPids()) {
-    const mark = environmentOf(pid, runMark);
+    const mark = environmentOf(pid, variable);
     const start = mark?.startsWith(`${home}.`) ? startTimeOf(pid) : undefined;
     if (mark === undefined || start === undefined || !isLeader(pid)) continue;
     const known = found.get(mark);
@@ -154,6 +157,7 @@ export function createRegistry(store: Store, home: string): Registry {
       const taken = new Set(runs.map(({ runId }) => runId));
       return { runs, copies: strays.filter(([mark]) => !taken.has(mark)).map(([, process]) => process) };
     },
+    strayHooks: () => [...findMarked(home, hookMark).values()],
     newRunId: () => `${home}.${randomUUID()}`,
     stoppedByHand,
     markStopped(id, stopped) {

@@ -1,16 +1,11 @@
 /** The output streams of an instance: which it has, where their logs are, and the descriptors its process writes to. */
 import { closeSync } from 'node:fs';
 import type { InstanceSpec } from '../config/model.ts';
-import { fileNameOf, type Output } from '../output/output.ts';
+import { fileNameOf, type Output, type StreamSpec } from '../output/output.ts';
 
-export interface Stream {
-  /** Name in the output room: `web`, `web!err`. */
-  readonly id: string;
+/** `id` is its name in the output room: `web`, `web!err`. */
+export interface Stream extends Omit<StreamSpec, 'owner'> {
   readonly name: 'stdout' | 'stderr';
-  /** Absolute path of its log. */
-  readonly file: string;
-  readonly maxBytes: number;
-  readonly keep: number;
 }
 
 const errMark = '!err';
@@ -24,7 +19,8 @@ export function streamsOf({ id, stdout, stderr }: InstanceSpec, folder: string):
   return targets.flatMap(({ name, mark, suffix, target }): Stream[] => {
     if (target === 'stdout' || target.file === 'none') return [];
     const file = target.file ?? `${folder}/${fileNameOf(id)}${suffix}.log`;
-    return [{ id: id + mark, name, file, maxBytes: target.maxBytes, keep: target.keep }];
+    const { compress = 'gzip', ...settings } = target;
+    return [{ ...settings, id: id + mark, name, file, ...(compress !== 'none' && { compress }) }];
   });
 }
 
@@ -37,12 +33,22 @@ export interface Descriptors {
   close(): void;
 }
 
-/** Opens what a new process writes to. @throws when a stream is not open, or no descriptor is left. */
-export function openDescriptors(output: Output, spec: InstanceSpec, folder: string): Descriptors {
+/** The part of a run id by which people know the run; it is unique among the runs of an instance as far as a log goes back. */
+export const shortRun = (runId: string): string =>
+  runId
+    .slice(runId.indexOf('.') + 1)
+    .replaceAll('-', '')
+    .slice(0, 12);
+
+/** Opens what a new process of this run writes to. @throws when a stream is not open, or no descriptor is left. */
+export function openDescriptors(output: Output, spec: InstanceSpec, folder: string, run: string): Descriptors {
   const open = new Map<Stream['name'], number>();
   const close = (): void => open.forEach((fd) => void closeSync(fd));
   try {
-    for (const { id, name } of streamsOf(spec, folder)) open.set(name, output.writer(id));
+    for (const { id, name } of streamsOf(spec, folder)) {
+      open.set(name, output.writer(id));
+      output.begin(id, run);
+    }
   } catch (error) {
     close();
     throw error;

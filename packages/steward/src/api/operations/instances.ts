@@ -26,12 +26,23 @@ function cpuPercent(view: InstanceView, now: Usage, nowMs: number, before: Sampl
   return spanMs <= 0 ? 0 : Math.round((spentMs / spanMs) * 1000) / 10;
 }
 
+/** What its whole tree uses, as it is shown. */
+const usageOf = (
+  { memoryBytes, openFiles, tasks }: Usage,
+  percent: number,
+): Pick<InstanceInfo, 'cpuPercent' | 'memoryBytes' | 'openFiles' | 'tasks'> => ({
+  cpuPercent: percent,
+  memoryBytes,
+  ...(openFiles !== undefined && { openFiles }),
+  tasks,
+});
+
 const endpointOf = ({ spec: { endpoint } }: InstanceView): { endpoint?: string } =>
   endpoint === undefined ? {} : { endpoint: endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `${endpoint.host}:${endpoint.port}` };
 
 /** What is known of an instance, without what costs a look at the system. */
-export function describeInstance(view: InstanceView, nowMs: number): InstanceInfo {
-  const { spec, state, pid, startedMs, stoppedByHand, waitsFor, streams } = view;
+export function describeInstance(view: InstanceView): InstanceInfo {
+  const { spec, state, pid, startedMs, uptimeMs = 0, stoppedByHand, waitsFor, streams } = view;
   return {
     id: spec.id,
     service: spec.service,
@@ -47,10 +58,11 @@ export function describeInstance(view: InstanceView, nowMs: number): InstanceInf
     ...(pid !== undefined && { pid }),
     ...(startedMs !== undefined && {
       startedAt: new Date(startedMs).toISOString(),
-      uptimeSeconds: Math.max(0, Math.floor((nowMs - startedMs) / 1000)),
+      uptimeSeconds: Math.floor(uptimeMs / 1000),
     }),
     restarts: state.restarts,
     ...(state.exit && { exit: state.exit }),
+    ...(state.stuck && { stuck: true }),
     stoppedByHand,
     waitsFor: [...waitsFor],
     ...endpointOf(view),
@@ -87,7 +99,7 @@ export function instanceHandlers({
   const describe = (ids: readonly string[]): InstanceInfo[] =>
     ids.flatMap((id) => {
       const view = supervisor.view(id);
-      return view === undefined ? [] : [describeInstance(view, Date.now())];
+      return view === undefined ? [] : [describeInstance(view)];
     });
 
   function withUsage(ids: readonly string[]): InstanceInfo[] {
@@ -101,8 +113,8 @@ export function instanceHandlers({
       const used = usage.get(id);
       return [
         {
-          ...describeInstance(view, nowMs),
-          ...(used && { cpuPercent: cpuPercent(view, used, nowMs, before), memoryBytes: used.memoryBytes }),
+          ...describeInstance(view),
+          ...(used && usageOf(used, cpuPercent(view, used, nowMs, before))),
           ...lastLine(supervisor, view),
         },
       ];

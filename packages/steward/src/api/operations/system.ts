@@ -11,7 +11,10 @@ const toItem = (fact: Fact): StreamItem<Fact> => ({ id: String(fact.cursor), dat
 export function systemHandlers({
   system,
   journal,
-}: Rooms): Pick<Handlers, 'planConfig' | 'applyConfig' | 'listFacts' | 'getStatus' | 'getAuthority' | 'getTraffic' | 'shutDown'> {
+}: Rooms): Pick<
+  Handlers,
+  'planConfig' | 'applyConfig' | 'listFacts' | 'getStatus' | 'getAuthority' | 'getTraffic' | 'shutDown' | 'upgradeDaemon'
+> {
   return {
     planConfig: ({ body }) => system.plan(body),
     applyConfig: ({ body }) => system.apply(body),
@@ -39,5 +42,6 @@ export function systemHandlers({
     getAuthority: () => system.authority(),
     getTraffic: () => system.traffic(),
     shutDown: () => system.shutDown(),
+    upgradeDaemon: ({ body }) => system.upgrade(body),
   };
 }

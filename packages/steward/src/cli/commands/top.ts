@@ -4,7 +4,7 @@ import type { Traffic } from '@steward/sdk/contract/gateway';
 import { StewardError } from '../../errors.ts';
 import { type Call, type Command, jsonOption } from '../command.ts';
 import { flowsBetween, trafficTable } from '../traffic.ts';
-import { instanceTable } from '../views.ts';
+import { usageTable } from '../views.ts';
 
 const home = '\x1b[H\x1b[J';
 
@@ -39,7 +39,7 @@ async function showInstances(call: Call, everyMs: number, times: number): Promis
     if (shown > 0) await wait(everyMs);
     const { instances } = await client.listInstances({ query: {} });
     if (values.json) io.out(JSON.stringify({ instances }));
-    else show(call, instanceTable(instances, io.columns, io.isTerminal));
+    else show(call, usageTable(instances, io.columns, io.isTerminal));
   }
 }
 
@@ -47,7 +47,8 @@ export const top: Command = {
   name: 'top',
   usage: '[--sites [--routes]] [--every SECONDS] [--times N] [--json]',
   details: [
-    '  Shows what runs, again every second until Ctrl-C. Without a terminal it shows it once.',
+    '  Shows what runs, with open files and tasks of each whole tree, again every second until Ctrl-C. Without a terminal it',
+    '  shows it once.',
     '  --sites   requests a second, times and statuses of each site instead; --routes of each route',
   ].join('\n'),
   options: {

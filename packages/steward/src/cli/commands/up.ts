@@ -1,18 +1,21 @@
 /** up, down, daemon: starting Steward, in the foreground or behind, and ending it. */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { RequestRefused, Unreachable } from '@steward/sdk/client';
 import type { Plan } from '@steward/sdk/contract/system';
 import { formatProblems, hasErrors } from '../../config/problem.ts';
 import { StewardError } from '../../errors.ts';
 import { isAlive, startTimeOf } from '../../kernel/process-table.ts';
-import { createSteward, type Steward } from '../../steward.ts';
+import { type DeadChild, reapStrangers } from '../../kernel/reaping.ts';
+import { createSteward, type End, type Steward } from '../../steward.ts';
 import { type Call, type Command, jsonOption } from '../command.ts';
 import { createDaemonLog } from '../daemon-log.ts';
 import { count } from '../print.ts';
+import { type Program, thisProgram, wordsOf } from '../program.ts';
 import { progressWhile, settle, whetherUp } from '../progress.ts';
+import { findServiceManager } from '../service-manager.ts';
 import { factLine, instanceTable, planText } from '../views.ts';
 import { load, requireFiles } from './config.ts';
 import { createLinePrinter, untilInterrupted } from './logs.ts';
@@ -22,7 +25,7 @@ const startMs = 15_000;
 /** How long one that was started at the same time may still take. */
 const otherDaemonMs = 3000;
 
-async function isReachable({ client }: Call): Promise<boolean> {
+export async function isReachable({ client }: Call): Promise<boolean> {
   try {
     await client.getStatus();
     return true;
@@ -33,29 +36,42 @@ async function isReachable({ client }: Call): Promise<boolean> {
 }
 
 async function answersWithin(call: Call, ms: number): Promise<boolean> {
-  for (const end = Date.now() + ms; Date.now() < end; await wait(20)) if (await isReachable(call)) return true;
+  for (const end = performance.now() + ms; performance.now() < end; await wait(20)) if (await isReachable(call)) return true;
   return false;
 }
 
+const isOfStack = (line: string): boolean => /^\s+at /.test(line);
+
 /** The last lines of the daemon's log, for when it did not come up. */
-function logTail(file: string): string {
+export function logTail(file: string): string {
   try {
-    return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-5).join('\n');
+    const lines = readFileSync(file, 'utf8').split('\n');
+    return lines
+      .filter((line) => line.trim() !== '' && !isOfStack(line))
+      .slice(-5)
+      .join('\n');
   } catch {
     return '';
   }
 }
 
+/** What to start behind, with which options and environment. */
+export interface Behind {
+  readonly program: Program;
+  readonly words: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+}
+
 /** Starts a daemon of its own session; resolves when it answers. @throws StewardError when it does not. */
-async function startBehind(call: Call): Promise<void> {
+export async function startBehind(call: Call, { program, words, env }: Behind): Promise<void> {
   const { state, io } = call;
   const log = openLog(state.path, state.daemonLog);
-  const main = fileURLToPath(new URL(`../main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, 'daemon', '--state', state.path], {
+  const [file, ...rest] = wordsOf(program, ['daemon', '--state', state.path, ...words]);
+  const child = spawn(file, rest, {
     detached: true,
     stdio: ['ignore', log, log],
     cwd: '/',
-    env: { ...io.env } as NodeJS.ProcessEnv,
+    env,
   });
   closeSync(log);
   child.unref();
@@ -160,10 +176,27 @@ async function stopVisibly(call: Call, steward: Steward): Promise<void> {
   process.exit(1);
 }
 
-/** Runs the daemon in this process, with live output, until Ctrl-C or `steward down`. */
+/** Reaps for a Steward that is yet to be made: as PID 1, and after an upgrade, this process has children that Node does not know. */
+function reapFor(steward: () => Steward | undefined): () => void {
+  return reapStrangers((dead: DeadChild) => steward()?.reaped(dead));
+}
+
+/** Does what follows the end: an exit code to end with, or never returns, for another program is this process now. */
+function conclude(end: End, words: (program: Program) => readonly string[], env: NodeJS.ProcessEnv): number {
+  if ('exitCode' in end) return end.exitCode;
+  const [file, ...rest] = wordsOf(end.become, words(end.become));
+  process.execve?.(file, [file, ...rest], env as Record<string, string>);
+  return 1; // unreachable: execve(2) gives back nothing, and ends the process when it fails
+}
+
+/** Runs the daemon in this process, with live output, until Ctrl-C or `steward down`; the exit code. */
 async function inForeground(call: Call, files: readonly string[]): Promise<number> {
   const { io, state } = call;
-  const steward = await createSteward({ state, log: (level, message) => void (level !== 'info' && io.err(`steward: ${message}`)) });
+  let made: Steward | undefined;
+  const stopReaping = reapFor(() => made);
+  const log = (level: string, message: string): void => void (level !== 'info' && io.err(`steward: ${message}`));
+  const steward = await createSteward({ state, program: thisProgram, log });
+  made = steward;
   const interrupted = untilInterrupted();
   const live = showLive(call, interrupted.signal);
   let stopping: Promise<void> | undefined;
@@ -180,11 +213,12 @@ async function inForeground(call: Call, files: readonly string[]): Promise<numbe
     throw error;
   }
   for (const url of new Set(await addresses(call))) io.err(`serving ${url}`);
-  await steward.ended;
+  const end = await steward.ended;
   await stopping;
   interrupted.abort();
   await live;
-  return 0;
+  stopReaping();
+  return conclude(end, () => ['up', '--state', state.path, ...steward.system.status().files], process.env);
 }
 
 export const up: Command = {
@@ -202,7 +236,7 @@ export const up: Command = {
     if (hasErrors(problems)) return 2;
     const running = await isReachable(call);
     if (!running && !values.detach) return inForeground(call, files);
-    if (!running) await startBehind(call);
+    if (!running) await startBehind(call, { program: thisProgram, words: [], env: { ...io.env } as NodeJS.ProcessEnv });
     let code: number;
     try {
       code = await report(call, await applyFiles(call, files));
@@ -220,7 +254,7 @@ export const up: Command = {
 /** Until the process itself is gone, not only its socket: then its state directory is free. */
 async function waitUntilGone(pid: number): Promise<void> {
   const start = startTimeOf(pid);
-  while (start !== undefined && isAlive({ pid, start })) await wait(20);
+  while (start !== undefined && isAlive({ pid, start })) await wait(20); // bounded: the daemon gives up by itself
 }
 
 export const down: Command = {
@@ -238,7 +272,7 @@ export const down: Command = {
       return 0;
     }
     // A daemon that was killed may have left services: they are taken over to be stopped.
-    const steward = await createSteward({ state, log: () => {} });
+    const steward = await createSteward({ state, program: thisProgram, log: () => {} });
     const left = await steward.takeOver();
     await progressWhile(io, `stopping ${count(left, 'instance')} that an earlier daemon left`, steward.shutDown());
     io.out(left === 0 ? 'nothing was running' : `stopped ${count(left, 'instance')} that an earlier daemon left`);
@@ -246,28 +280,60 @@ export const down: Command = {
   },
 };
 
+/** Applies what is to run at the start; what is wrong with it is told, and the daemon waits for better files. */
+async function applyAtStart(steward: Steward, log: ReturnType<typeof createDaemonLog>, first: readonly string[]): Promise<void> {
+  const { files } = steward.system.status();
+  try {
+    if (files.length > 0) await steward.resume();
+    else if (first.length > 0) await steward.system.apply({ files: first });
+  } catch (error) {
+    log('error', `the configuration cannot be applied: ${(error as Error).message}`);
+  }
+}
+
 export const daemon: Command = {
   name: 'daemon',
-  usage: '[--resume]',
-  details: '      --resume    apply the files of the last apply at once',
+  usage: '[--resume [FILE...]]',
+  details: '      --resume    apply the files of the last apply at once, or FILE when there was none',
   options: { resume: { type: 'boolean' } },
-  takes: 'nothing',
-  async run({ state, values }) {
-    const log = createDaemonLog();
+  takes: 'any',
+  async run({ state, values, positionals, io }) {
+    const log = createDaemonLog(state.daemonLog);
     const bug = (error: unknown): void => log('error', `bug: ${(error as Error)?.stack ?? error}`);
     process.on('uncaughtException', bug);
     process.on('unhandledRejection', bug);
-    const steward = await createSteward({ state, log });
+    const manager = findServiceManager(process.env);
+    let made: Steward | undefined;
+    const stopReaping = reapFor(() => made);
+    const steward = await createSteward({ state, program: thisProgram, log });
+    made = steward;
+    const ready = (): void => manager.ready(`applied ${steward.system.status().files.join(' ') || 'no files yet'}`);
     const stop = (name: string): void => {
       log('info', `got ${name}: stopping all services`);
+      manager.stopping();
       void steward.shutDown();
+    };
+    const leave = (name: string): void => {
+      log('info', `got ${name}: leaving all services running`);
+      manager.stopping();
+      void steward.leave();
+    };
+    const reload = async (): Promise<void> => {
+      manager.reloading();
+      await steward.system.apply({}).catch((error: Error) => log('error', error.message));
+      ready();
     };
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
-    process.on('SIGHUP', () => void steward.system.apply({}).catch((error: Error) => log('error', error.message)));
-    if (values.resume)
-      await steward.resume().catch((error: Error) => log('error', `the last configuration cannot be applied: ${error.message}`));
-    await steward.ended;
-    return 0;
+    process.on('SIGUSR2', leave);
+    process.on('SIGHUP', () => void reload());
+    const first = positionals.map((file) => resolve(io.cwd, file));
+    if (values.resume) await applyAtStart(steward, log, first);
+    ready();
+    const end = await steward.ended;
+    if ('become' in end) manager.reloading();
+    manager.close();
+    stopReaping();
+    return conclude(end, () => ['daemon', '--state', state.path, '--resume'], { ...process.env, ...manager.given });
   },
 };

@@ -1,11 +1,12 @@
 /** The whole of a steward.yaml. Every reader of a foreign format answers in this shape, so one path leads on from here. */
 import { type Static, Type } from 'typebox';
+import { bootShape } from './boot.ts';
 import { routeShape } from './route.ts';
-import { serviceShape } from './service.ts';
+import { compressions, rotations, serviceShape } from './service.ts';
 import { acmeShape, gatewayShape, limitShape, siteShape, variableShape } from './site.ts';
 import { stepShape } from './step.ts';
 import { upstreamShape } from './upstream.ts';
-import { closed, size } from './vocabulary.ts';
+import { closed, size, words } from './vocabulary.ts';
 
 const secretShape = closed(
   {
@@ -47,11 +48,19 @@ export const fileShape = Type.Object(
         {
           maxSize: Type.Optional(size('rotate a log when larger; 0 never rotates', '50MB')),
           keep: Type.Optional(Type.Integer({ minimum: 0, description: 'rotated files kept per log. Default: 10.' })),
+          rotate: Type.Optional(
+            words(rotations, 'rotate a log at the first line of a new hour, day or week (local time) too. Default: by size alone.'),
+          ),
+          compress: Type.Optional(words(compressions, 'how rotated files are packed. Default: gzip.')),
+          total: Type.Optional(
+            size('the most that the rotated files of all logs together take on the disk; the oldest are deleted first', 'no limit'),
+          ),
         },
         'Logs of all services of this file.',
       ),
     ),
     services: Type.Optional(Type.Record(Type.String(), serviceShape, { description: 'Programs to keep running, by name.' })),
+    boot: Type.Optional(bootShape),
     upstreams: Type.Optional(Type.Record(Type.String(), upstreamShape, { description: 'Servers Steward does not run itself, by name.' })),
     sites: Type.Optional(Type.Array(siteShape, { description: 'What is served under which host names.' })),
     gateway: Type.Optional(gatewayShape),

@@ -1,7 +1,11 @@
 /** The `services:` section: a program to keep running, and everything that decides how. */
 import { type Static, Type } from 'typebox';
 import { signalNames } from '../signals.ts';
+import { facilities, syslogFormats } from '../syslog.ts';
 import { closed, duration, size, words } from './vocabulary.ts';
+
+export const rotations = ['hourly', 'daily', 'weekly'] as const;
+export const compressions = ['gzip', 'zstd', 'none'] as const;
 
 const readyShape = closed(
   {
@@ -53,8 +57,46 @@ const stopShape = closed(
       words(['group', 'process'], 'Whether the first signal goes to the whole process group or to the process alone. Default: group.'),
     ),
     killScope: Type.Optional(words(['group', 'process'], 'The same for KILL. Default: the value of scope.')),
+    drain: Type.Optional(
+      duration(
+        'requests under way through the gateway get this long before the first signal, while new ones go elsewhere; 0s: none',
+        '10s',
+      ),
+    ),
   },
   'How an instance is stopped.',
+);
+
+const hookCommand = (when: string) =>
+  Type.Optional(
+    Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })], {
+      description: `A command run ${when}, as \`run\` is written.`,
+    }),
+  );
+
+const hooksShape = closed(
+  {
+    beforeStart: hookCommand('before each start; when it fails the instance is not started, as if it had failed itself'),
+    afterReady: hookCommand('once an instance is running and ready'),
+    beforeStop: hookCommand('before the first signal of a stop or restart, while it still runs'),
+    afterExit: hookCommand('when an instance has ended, however it did; EXIT_CODE or EXIT_SIGNAL says how'),
+    timeout: Type.Optional(duration('a command that runs longer is killed and counts as failed', '30s')),
+  },
+  "Commands at moments in an instance's life, run as its user in its folder and environment, with HOOK and STEWARD_PID. Their output goes into its log.",
+);
+
+const syslogShape = closed(
+  {
+    to: Type.String({
+      description: '`udp://HOST:PORT` (default port 514), `tcp://HOST:PORT` (default port 601) or `unix:/dev/log`',
+    }),
+    facility: Type.Optional(words(facilities, 'Facility of the messages. Default: daemon.')),
+    tag: Type.Optional(
+      Type.String({ minLength: 1, description: 'What the messages call the program. Default: the name of the instance.' }),
+    ),
+    format: Type.Optional(words(syslogFormats, 'Form of the messages. Default: rfc5424; rfc3164 for a unix socket.')),
+  },
+  'Sends the lines to syslog too, besides the log.',
 );
 
 const outputShape = closed(
@@ -66,6 +108,12 @@ const outputShape = closed(
     ),
     maxSize: Type.Optional(size('rotate when larger; 0 never rotates', '50MB')),
     keep: Type.Optional(Type.Integer({ minimum: 0, description: 'rotated files kept. Default: 10.' })),
+    rotate: Type.Optional(
+      words(rotations, 'rotate at the first line of a new hour, day or week (local time) too. Default: by size alone.'),
+    ),
+    compress: Type.Optional(words(compressions, 'how rotated files are packed, a minute after the rotation. Default: gzip.')),
+    total: Type.Optional(size('the most that the rotated files take on the disk; the oldest are deleted first', 'no limit')),
+    syslog: Type.Optional(syslogShape),
   },
   'Where the lines go.',
 );
@@ -94,6 +142,50 @@ const listenShape = Type.Union(
     description:
       '`shared`: Steward listens on `port` or `socket` itself, and gives each instance the socket as descriptor 3 (LISTEN_FDS, as systemd does). Connections wait while instances restart. Default: each instance listens itself.',
   },
+);
+
+/** A limit of setrlimit(2) in bytes. */
+const byteLimit = (description: string) =>
+  Type.Union([size(description, "Steward's own"), Type.Literal('unlimited')], {
+    description: `${description} (size such as 64KB, 50MB, 4GB; default Steward's own)`,
+  });
+
+const limitsShape = closed(
+  {
+    memory: Type.Optional(
+      size('Resident memory of the whole tree; over it the instance is restarted, with the reason in the journal', 'no limit'),
+    ),
+    memoryHigh: Type.Optional(
+      size(
+        'From here on the tree is slowed down and its memory taken back, where control groups can do that; elsewhere it is told as an event',
+        'no limit',
+      ),
+    ),
+    cpu: Type.Optional(
+      Type.Number({
+        minimum: 0.01,
+        maximum: 10000,
+        description: 'Processors that the whole tree may use, 1.5 = one and a half; needs control groups. Default: no limit.',
+      }),
+    ),
+    tasks: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          'Processes and threads of the whole tree: no more are made where control groups can hold that, elsewhere the instance is restarted. Default: no limit.',
+      }),
+    ),
+    openFiles: Type.Optional(
+      Type.Union([Type.Integer({ minimum: 3 }), Type.Literal('unlimited')], {
+        description: 'Open descriptors of each process, a number or `unlimited`. Default: as many as Steward may have.',
+      }),
+    ),
+    coreSize: Type.Optional(byteLimit('Largest core dump of each process, 0 for none')),
+    fileSize: Type.Optional(byteLimit('Largest file each process may write')),
+    lockedMemory: Type.Optional(byteLimit('Memory each process may keep from being swapped out')),
+    stack: Type.Optional(byteLimit('Stack of each process')),
+  },
+  'What it may use: the first four count for all processes of the instance together, the others for each one.',
 );
 
 export const serviceShape = closed(
@@ -160,6 +252,12 @@ export const serviceShape = closed(
       Type.Array(Type.Integer({ minimum: 0, maximum: 255 }), { description: 'Exit codes that are no failure. Default: [0].' }),
     ),
     after: Type.Optional(Type.Array(Type.String(), { description: 'Services that must be ready first; stopped in reverse.' })),
+    critical: Type.Optional(
+      Type.Boolean({
+        description:
+          'When it is finally dead (FATAL, or it ended and is not to be started again), Steward stops everything and ends with its exit code; 128 + the number of the signal that killed it; else 1. For containers. Default: false.',
+      }),
+    ),
     ready: Type.Optional(readyShape),
     upAfter: Type.Optional(
       duration('without `ready`, an instance counts as running once it has stayed up this long; an earlier exit is a failed start', '1s'),
@@ -171,6 +269,44 @@ export const serviceShape = closed(
     ),
     backoff: Type.Optional(backoffShape),
     stop: Type.Optional(stopShape),
+    hooks: Type.Optional(hooksShape),
+    reload: Type.Optional(
+      words(
+        ['rolling', ...signalNames],
+        'What `steward reload` does: `rolling` replaces the instances one after the other while a copy stands in for them, a signal is sent to each. Default: rolling.',
+      ),
+    ),
+    update: Type.Optional(
+      words(
+        ['restart', 'rolling'],
+        'How an apply that changes something a process only takes at its start is carried out: all instances at once, or as `steward reload` does. Default: restart.',
+      ),
+    ),
+    limits: Type.Optional(limitsShape),
+    nice: Type.Optional(
+      Type.Integer({
+        minimum: -20,
+        maximum: 19,
+        description: 'Niceness: 19 gets the processor last, -20 first; under 0 needs root. Default: that of Steward.',
+      }),
+    ),
+    ioClass: Type.Optional(
+      words(
+        ['idle', 'best-effort', 'realtime'],
+        'When the disk serves it: idle only when nobody else wants it, realtime (needs root) before all. Default: that of Steward.',
+      ),
+    ),
+    ioPriority: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 7, description: 'Within its class, 0 is served first, 7 last. Default: 4, and best-effort.' }),
+    ),
+    oomScore: Type.Optional(
+      Type.Integer({
+        minimum: -1000,
+        maximum: 1000,
+        description:
+          'When memory runs out, the kernel kills what has a high score first, and -1000 never; lowering it needs root. Default: that of Steward.',
+      }),
+    ),
     stdout: Type.Optional(outputShape),
     stderr: Type.Optional(
       Type.Union([Type.Literal('stdout'), outputShape], {

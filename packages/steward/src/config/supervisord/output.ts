@@ -12,7 +12,11 @@ import { say } from './report.ts';
 type Channel = 'stdout' | 'stderr';
 
 /** `auto`: Steward chooses the file, as supervisord does for AUTO. */
-type LogFile = { readonly kind: 'auto' } | { readonly kind: 'none' } | { readonly kind: 'path'; readonly path: string };
+type LogFile =
+  | { readonly kind: 'auto' }
+  | { readonly kind: 'syslog' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'path'; readonly path: string };
 
 function sayAt(
   context: Context,
@@ -48,17 +52,7 @@ function readLogFile(context: Context, channel: Channel): LogFile {
   const word = text.toLowerCase();
   if (found === undefined || word === 'auto') return { kind: 'auto' };
   if (word === 'none' || word === 'off' || word === '') return { kind: 'none' };
-  if (word === 'syslog') {
-    sayAt(
-      context,
-      'note',
-      'config/not-taken-over',
-      key,
-      'Steward does not write to syslog',
-      'Its lines are kept nowhere; leave the option out to keep a log file.',
-    );
-    return { kind: 'none' };
-  }
+  if (word === 'syslog') return { kind: 'syslog' };
   if (text.startsWith('~')) return readHomePath(context, key, found);
   if (!text.startsWith('/')) noteRelative(context, key, text);
   return { kind: 'path', path: toTemplate(found.value) };
@@ -67,8 +61,6 @@ function readLogFile(context: Context, channel: Channel): LogFile {
 /** Names what was switched on for a channel and has no counterpart. */
 function noteRest(context: Context, channel: Channel, values: SimpleValues): void {
   const note = (key: string, message: string, hint: string): void => sayAt(context, 'note', 'config/not-taken-over', key, message, hint);
-  if (values[`${channel}_syslog`])
-    note(`${channel}_syslog`, 'Steward does not write to syslog', 'The lines are in its log file, as `steward logs` shows.');
   if (values[`${channel}_events_enabled`])
     note(`${channel}_events_enabled`, 'Steward has no event listeners', 'Read the lines with `steward logs` instead.');
   if (values[`${channel}_capture_maxbytes`] > 0) {
@@ -80,6 +72,9 @@ function noteRest(context: Context, channel: Channel, values: SimpleValues): voi
   }
 }
 
+/** syslog(3), as supervisord writes; the lines are kept in a log of Steward's own too, from which they are sent. */
+const toSyslog = { to: 'unix:/dev/log', facility: 'user' } as const;
+
 function readOutput(context: Context, channel: Channel, values: SimpleValues): NonNullable<ServiceSource['stdout']> {
   const log = readLogFile(context, channel);
   const maxBytes = values[`${channel}_logfile_maxbytes`];
@@ -87,9 +82,12 @@ function readOutput(context: Context, channel: Channel, values: SimpleValues): N
     const message = 'the log is never rotated and may fill the disk';
     sayAt(context, 'warning', 'config/endless-log', `${channel}_logfile_maxbytes`, message, 'Write a size such as 50MB.');
   }
-  if (log.kind === 'none') return { file: 'none' };
+  const isSent = values[`${channel}_syslog`] || log.kind === 'syslog';
+  if (log.kind === 'none' && !isSent) return { file: 'none' };
   const limits = { maxSize: formatSize(maxBytes), keep: values[`${channel}_logfile_backups`] };
-  return log.kind === 'auto' ? limits : { file: log.path, ...limits };
+  // Other programs read the rotated files by the names supervisord gives them.
+  const kept = { ...limits, compress: 'none' as const, ...(isSent && { syslog: toSyslog }) };
+  return log.kind === 'path' ? { file: log.path, ...kept } : kept;
 }
 
 /** `stdout` and `stderr` of the service. */

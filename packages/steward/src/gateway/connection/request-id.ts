@@ -22,6 +22,9 @@ export const makeRequestId = (given: string): string => (idForm.test(given) ? gi
 /** Version 00 ends behind the flags; a later one may go on. */
 const traceForm = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:$|(?<!^00.*)-)/;
 
+/** Whether `given` is a traceparent that a trace goes on from. */
+export const isTrace = (given: string): boolean => traceForm.test(given);
+
 /** The trace of `given` with a span of our own, or a new trace that is not sampled by us. */
 export function makeTraceparent(given: string): string {
   const found = traceForm.exec(given);

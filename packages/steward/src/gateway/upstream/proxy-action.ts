@@ -1,6 +1,8 @@
 /** A proxy route made ready for requests: which head goes to the upstream and which headers come back. Pure. */
 
 import { connectionNames, type HeaderKind, type Headers, headerValue, kindOf } from '../connection/headers.ts';
+import { isTrace } from '../connection/request-id.ts';
+import { compileHeader } from '../rules/header-template.ts';
 import {
   compileTemplate,
   constantOf,
@@ -64,7 +66,7 @@ const settable: ReadonlySet<HeaderKind> = new Set(['pass', 'forwarded', 'x-forwa
 export function compileProxy(entry: ProxyEntry, scope: Scope): CompiledProxy {
   const sets = entry.setHeaders.map(({ name, value }) => ({
     name,
-    value: compileTemplate(value, scope, 'url'),
+    value: compileHeader(value, scope, 'url'),
     lower: name.toLowerCase(),
   }));
   const usable = sets.filter(({ lower }) => settable.has(kindOf(lower)));
@@ -185,6 +187,8 @@ function linesToPass({ entry, replaced }: CompiledProxy, headers: Headers): stri
     const { kind, lower } = name;
     if (kind === 'pass') {
       if ((entry.requestId && lower === 'x-request-id') || (entry.traceparent && lower === 'traceparent')) continue;
+      // It belongs to the trace that goes on here, and to no new one (W3C Trace Context, 3.4).
+      if (lower === 'tracestate' && entry.traceparent && !isTrace(headers.get('traceparent') ?? '')) continue;
     } else if (kind === 'forwarded' || kind === 'x-forwarded-for') {
       if (adds) continue;
     } else if (kind !== 'accel') continue;

@@ -13,6 +13,9 @@ const shell = (name: string, script: string, more: Partial<Service> = {}): Servi
   ...more,
 });
 
+/** Of dash, exec has no -a. */
+const asBash = (service: Service): Service => ({ ...service, command: ['/bin/bash', ...service.command.slice(1)] });
+
 const pidOf = async ({ ways: [way] }: Supervised, service: string): Promise<number> =>
   (await way.status()).find(({ name }) => name === service)?.pid ?? 0;
 
@@ -176,10 +179,12 @@ const family: Fault = {
 
 const deadDaemon: Fault = {
   id: 'F10',
-  about: 'SIGKILL to the daemon under three writers, and the daemon started again as its users do',
+  about: 'SIGKILL to the daemon under three writers and a program that writes nothing, and the daemon started again as its users do',
   async run(trial) {
     const names = ['w1', 'w2', 'w3'];
-    const supervised = await trial.start(names.map((name) => numbers(trial, name, 200, 1_000_000)));
+    const mark = join(trial.folder, 'silent');
+    const silent = asBash(shell('silent', `exec -a ${mark} sleep 100000`));
+    const supervised = await trial.start([...names.map((name) => numbers(trial, name, 200, 1_000_000)), silent]);
     const before = await Promise.all(names.map((name) => untilUp(supervised, name)));
     await supervised.save();
     await eventually(async () => (await countOf(trial, 'w3')) > 200);
@@ -195,7 +200,8 @@ const deadDaemon: Fault = {
     await wait(500);
     const lost = count - numbersIn(await textOfLog(supervised, 'w1'), 1, count).found;
     const lines = same === 3 && all.length === 3 ? `; ${lost} lines of the first lost` : '';
-    return `${alive} of 3 live on${alive > 0 && !stillWrites ? ', and stand still' : ''}; with the next daemon ${all.length} processes, ${same} of them the same${lines}`;
+    const copies = (await namedProcesses(mark)).length;
+    return `${alive} of 3 live on${alive > 0 && !stillWrites ? ', and stand still' : ''}; with the next daemon ${all.length} processes, ${same} of them the same${lines}; ${copies} of the silent program`;
   },
 };
 
@@ -317,9 +323,6 @@ const parallel: Fault = {
     return `${outcome === 'answered' ? '' : `${outcome}; `}at most ${most} at a time, ${left} after the stop; ${refused} of 50 refused${last}`;
   },
 };
-
-/** Of dash, exec has no -a. */
-const asBash = (service: Service): Service => ({ ...service, command: ['/bin/bash', ...service.command.slice(1)] });
 
 const finished: Fault = {
   id: 'F18',

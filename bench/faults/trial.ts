@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { pidsOfAll } from '../chaos/processes.ts';
+import { mentioning, pidsOfAll } from '../chaos/processes.ts';
 import { outputOf } from '../program.ts';
 import { type FleetPeer, isAlive, type Service, type Supervised } from '../supervised.ts';
 import { tempFolder } from '../temp-folder.ts';
@@ -66,9 +66,9 @@ export async function suffer(fault: Fault, peer: FleetPeer, signal: AbortSignal)
     await outputOf('mount', ['-t', 'tmpfs', '-o', 'size=24m,mode=0711', 'steward-faults', own]);
     stack.defer(async () => void (await outputOf('umount', ['-l', own])));
   }
-  // Whatever a peer left behind names the folder.
+  // Whatever a peer left behind names the folder in its command line or in its environment.
   stack.defer(async () => {
-    for (const pid of await namedProcesses(folder)) if (pid !== process.pid) process.kill(pid, 'SIGKILL');
+    for (const pid of await mentioning(folder)) process.kill(pid, 'SIGKILL');
   });
   return await fault.run({
     folder,

@@ -11,7 +11,7 @@ const stanza = ({ command, upAtOnce, once, later, rotateBytes, patient }: Servic
   ...(upAtOnce && { upAfter: '0s' }),
   ...(once && { restart: 'never' }),
   ...(later && { autostart: false }),
-  ...(rotateBytes && { stdout: { maxSize: rotateBytes, keep: 10_000 } }),
+  ...(rotateBytes && { stdout: { maxSize: rotateBytes, keep: 10_000, compress: 'none' } }),
   ...(patient && { backoff: { first: '100ms', base: '100ms' } }),
 });
 

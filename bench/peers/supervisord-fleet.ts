@@ -136,10 +136,12 @@ export const supervisordFleet: FleetPeer = {
     const { folder } = fleet;
     const file = join(folder, 'supervisord.conf');
     const socket = join(folder, 'supervisor.sock');
+    // FLEET is inherited: a program that is left over is known by it.
     // Not where its own files are: that disk may be full, and what it says of that is not to be its end.
     const stderr = join(dirname(folder), 'supervisord.stderr');
     await writeFile(file, configuration(fleet));
-    const begin = async (): Promise<Program> => answering(socket, await startProgram('supervisord', ['-n', '-c', file], {}, stderr));
+    const begin = async (): Promise<Program> =>
+      answering(socket, await startProgram('supervisord', ['-n', '-c', file], { FLEET: folder }, stderr));
     let program = await begin();
     return {
       processes: async () => [program.pid],

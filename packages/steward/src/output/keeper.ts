@@ -45,15 +45,6 @@ const folder = process.argv[2] ?? '.';
 const pipeBytes = 256 * 1024;
 /** The most one stream moves in a round, so that a flood in one does not starve the others. */
 const roundBytes = 1024 * 1024;
-/** A pipe that was found full becomes this large: what an unprivileged user may have (pipe(7)). */
-const largePipeBytes = 1024 * 1024;
-/**
- * While more than this comes in 10 ms, pipes are left to fill for a moment between two rounds: moved as they come, pages
- * cost a wake-up each, which took three times the processor time.
- */
-const floodBytes = 512 * 1024;
-const floodWindowMs = 10;
-const floodPauseMs = 1;
 /** Growth is told at most this often. */
 const tellEveryMs = 10;
 const retryEveryMs = 1000;
@@ -69,7 +60,6 @@ interface Stream {
   triedAtMs: number;
   lastErrno: number;
   droppedBytes: number;
-  pipeBytes: number;
 }
 
 interface Watched {
@@ -115,11 +105,6 @@ const queue: KeeperCommand[] = [];
 const grown = new Set<Stream>();
 const reaping = new Set<Watched>();
 let toldAt = 0;
-/** What has come since `windowAt`, epoch ms. */
-let windowBytes = 0;
-let windowAt = 0;
-let isFlood = false;
-const sleeping = new Int32Array(new SharedArrayBuffer(4));
 let stopping = false;
 
 /** Tells the daemon; what does not fit into the pipe while it is away is dropped: it asks again when it comes back. */
@@ -173,7 +158,7 @@ function openStream(spec: OpenStream): void {
   if (present !== undefined) closeStream(spec.id);
   const pipe = openSync(spec.pipe, constants.O_RDWR | constants.O_NONBLOCK);
   growPipe(pipe, pipeBytes);
-  const stream: Stream = { spec, pipe, sink: undefined, writer: spec.writer, triedAtMs: 0, lastErrno: 0, droppedBytes: 0, pipeBytes };
+  const stream: Stream = { spec, pipe, sink: undefined, writer: spec.writer, triedAtMs: 0, lastErrno: 0, droppedBytes: 0 };
   streams.set(spec.id, stream);
   byPipe.set(pipe, stream);
   poller.add(pipe);
@@ -257,30 +242,22 @@ function countMoved(id: string, moved: number): void {
   for (const turn of turns.get(id) ?? []) if (turn.kind === 'begin') turn.after = Math.max(0, turn.after - moved);
 }
 
-/** Tried once: a user's pipes may take so much memory, and no more. */
-function enlarge(stream: Stream): void {
-  growPipe(stream.pipe, largePipeBytes);
-  stream.pipeBytes = Number.POSITIVE_INFINITY;
-}
-
 /** Moves what is there; bytes moved or dropped, 0 when the pipe is empty. Never throws. */
 function drain(stream: Stream): number {
   pullCommands(); // what is said of runs is said before their bytes come
   const nowMs = Date.now();
   try {
     const sink = openedSink(stream, nowMs);
+    if (stream.droppedBytes > 0) ownUp(stream, nowMs);
     const most = turns.has(stream.spec.id) ? Math.min(roundBytes, heedTurns(stream, sink, nowMs)) : roundBytes;
     const moved = sink.take(stream.pipe, most, nowMs, stream.writer);
     if (moved === -EAGAIN || moved === 0) return 0;
     if (moved < 0) return drop(stream, moved);
     grown.add(stream);
-    windowBytes += moved;
-    if (moved >= stream.pipeBytes) enlarge(stream);
     if (turns.has(stream.spec.id)) {
       countMoved(stream.spec.id, moved);
       heedTurns(stream, sink, nowMs);
     }
-    if (stream.droppedBytes > 0) ownUp(stream, nowMs);
     return moved;
   } catch (error) {
     return drop(stream, (error as { errno?: number }).errno ?? -5);
@@ -456,12 +433,6 @@ while (!stopping) {
   }
   readCommands();
   const nowMs = Date.now();
-  if (Math.abs(nowMs - windowAt) >= floodWindowMs) {
-    isFlood = windowBytes > floodBytes;
-    windowBytes = 0;
-    windowAt = nowMs;
-  }
-  if (isFlood) Atomics.wait(sleeping, 0, 0, floodPauseMs);
   if (reaping.size > 0) tellDeaths(nowMs);
   if (grown.size > 0 && nowMs - toldAt >= tellEveryMs) tellGrowth(nowMs);
 }

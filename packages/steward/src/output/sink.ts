@@ -2,7 +2,8 @@
  * A log file that is written to: where its end is, when it rotates, and what happens when somebody else moves, truncates
  * or deletes it. Bytes come straight out of a pipe, so a file never holds a half of what left the pipe.
  */
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, rmdirSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, rmdirSync, statSync, writeSync } from 'node:fs';
+import { constants as os } from 'node:os';
 import { dirname } from 'node:path';
 import { copyPipe, EINVAL, moveToFile } from '../kernel/kernel.ts';
 import { type IndexWriter, openIndex, readIndex } from './index-file.ts';
@@ -273,7 +274,13 @@ export function openSink(first: SinkSpec, folder: string, scratch: Scratch, onRo
     note(text, nowMs) {
       size = fstatSync(fd).size;
       index.mark(size, nowMs);
-      size += writeSync(fd, `${endsLine() ? '' : '\n'}${text}\n`, size);
+      const line = Buffer.from(`${endsLine() ? '' : '\n'}${text}\n`);
+      const written = writeSync(fd, line, 0, line.length, size);
+      if (written < line.length) {
+        ftruncateSync(fd, size); // half a note would stand in the log for ever
+        throw Object.assign(new Error('no room for a note'), { errno: -os.errno.ENOSPC });
+      }
+      size += written;
     },
     retune(next) {
       spec = { ...next, file };

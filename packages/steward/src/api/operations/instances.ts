@@ -1,4 +1,5 @@
 /** What the operations on instances do. */
+import { statSync } from 'node:fs';
 import type { InstanceInfo } from '@steward/sdk/contract/instances';
 import { didYouMean } from '../../config/near.ts';
 import { findSignal, type SignalName, signalNames } from '../../config/signals.ts';
@@ -14,6 +15,10 @@ interface Sample {
 }
 
 const shortestSampleMs = 500;
+/** A look at every process of the machine is shared by those who ask within this time. */
+const freshMs = 250;
+/** Logs whose last lines are remembered at once: those of ten thousand services. */
+const mostKnownLines = 20_000;
 const tailLength = 200;
 
 /** Processor share between this look and an earlier one; over the whole life of the process at the first look. */
@@ -70,11 +75,31 @@ export function describeInstance(view: InstanceView): InstanceInfo {
   };
 }
 
-function lastLine(supervisor: Supervisor, view: InstanceView): { lastLine?: string } {
-  const last = view.streams
-    .flatMap(({ file }) => supervisor.output.read(file, supervisor.output.place(file, { lines: 1 }), true).lines.slice(-1))
-    .toSorted((a, b) => b.timeMs - a.timeMs)[0];
-  return last === undefined ? {} : { lastLine: last.text.slice(0, tailLength) };
+interface TimedLine {
+  readonly timeMs: number;
+  readonly text: string;
+}
+
+/** The last lines of logs. A log that has not changed since is not read again: most of a thousand services say nothing just now. */
+function createLastLines({ output }: Supervisor): (view: InstanceView) => { lastLine?: string } {
+  const known = new Map<string, { readonly state: string; readonly line: TimedLine | undefined }>();
+  const stateOf = (file: string): string => {
+    const stat = statSync(file, { throwIfNoEntry: false });
+    return stat === undefined ? '' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+  };
+  const lineOf = (file: string): TimedLine | undefined => {
+    const state = stateOf(file);
+    const before = known.get(file);
+    if (before?.state === state) return before.line;
+    const [line] = output.read(file, output.place(file, { lines: 1 }), true).lines.slice(-1);
+    if (known.size >= mostKnownLines) known.clear();
+    known.set(file, { state, line: line && { timeMs: line.timeMs, text: line.text.slice(0, tailLength) } });
+    return line;
+  };
+  return ({ streams }) => {
+    const [last] = streams.flatMap(({ file }) => lineOf(file) ?? []).toSorted((a, b) => b.timeMs - a.timeMs);
+    return last === undefined ? {} : { lastLine: last.text.slice(0, tailLength) };
+  };
 }
 
 /** `TERM`, `SIGTERM` or `15`. @throws StewardError for anything else. */
@@ -90,7 +115,11 @@ export function parseSignal(text: string): SignalName {
 export function instanceHandlers({
   supervisor,
 }: Rooms): Pick<Handlers, 'listInstances' | 'startInstances' | 'stopInstances' | 'restartInstances' | 'signalInstances'> {
+  /** What shares are counted from, and the one before that. */
   let sample: Sample | undefined;
+  let earlier: Sample | undefined;
+  let looked: Sample | undefined;
+  const lastLine = createLastLines(supervisor);
   const named = (names: readonly string[]): string[] =>
     resolveNames(
       names,
@@ -102,11 +131,20 @@ export function instanceHandlers({
       return view === undefined ? [] : [describeInstance(view)];
     });
 
-  function withUsage(ids: readonly string[]): InstanceInfo[] {
+  /** What the instances use, as it is now or was a moment ago; never without one that runs. */
+  function look(ids: readonly string[]): Sample {
     const nowMs = Date.now();
-    const usage = supervisor.usage();
-    const before = sample;
-    if (before === undefined || nowMs - before.atMs >= shortestSampleMs) sample = { atMs: nowMs, usage };
+    const isFresh = looked !== undefined && Math.abs(nowMs - looked.atMs) < freshMs;
+    const isWhole = isFresh && ids.every((id) => looked?.usage.has(id) || supervisor.view(id)?.pid === undefined);
+    if (looked === undefined || !isWhole) looked = { atMs: nowMs, usage: supervisor.usage() };
+    return looked;
+  }
+
+  function withUsage(ids: readonly string[]): InstanceInfo[] {
+    const now = look(ids);
+    const { atMs: nowMs, usage } = now;
+    const before = sample === now ? earlier : sample;
+    if (sample === undefined || Math.abs(nowMs - sample.atMs) >= shortestSampleMs) [earlier, sample] = [sample, now];
     return ids.flatMap((id) => {
       const view = supervisor.view(id);
       if (view === undefined) return [];
@@ -115,7 +153,7 @@ export function instanceHandlers({
         {
           ...describeInstance(view),
           ...(used && usageOf(used, cpuPercent(view, used, nowMs, before))),
-          ...lastLine(supervisor, view),
+          ...lastLine(view),
         },
       ];
     });

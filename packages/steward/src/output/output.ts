@@ -151,8 +151,8 @@ const settleMs = 2000;
 /** How soon the death of a keeper that an earlier daemon started is noticed; our own tells at once. */
 const tendEveryMs = 500;
 
-/** How long a start waits for what the run before left in its pipes. */
-const drainMs = 100;
+/** How long a start waits for what the run before left in its pipes: mostly not at all. Bytes that are still there then may count for the wrong run. */
+const drainMs = 2000;
 const packAfterMs = 60_000;
 
 const keeperMark = 'STEWARD_KEEPER';

@@ -123,6 +123,8 @@ const restPerLook = 3;
 /** ...but a few looks may follow each other. */
 const burstMs = 60;
 
+/** A program is moved into its group once it is likely to have started. */
+const enterAfterMs = 100;
 const sweepFirstMs = 5;
 const sweepLastMs = 1000;
 /** Something that KILL does not end is told after this long. */
@@ -250,7 +252,8 @@ export function createTrees(name: string, mark: string, open: (name: string) => 
   }
 
   /**
-   * Moves a process that runs already, and what it has started meanwhile. A lead word that enters before exec would leave
+   * Moves a process that runs already, and what it has started meanwhile. While the kernel moves one, every fork, exec and
+   * exit of the machine waits: a program that is just starting would feel that, so it is done a little later. A lead word that enters before exec would leave
    * no gap, but cost each start the grace period the kernel asks for (12 ms where a whole restart takes 5); what slips
    * through the gap is still known by its session, its parents and its environment, and is moved after it.
    */
@@ -329,10 +332,12 @@ export function createTrees(name: string, mark: string, open: (name: string) => 
       if (tree.group === undefined) return;
       tree.isInside &&= groups?.groupOf(pid) === tree.group;
       if (tree.isInside) return;
-      entering = entering.then(async () => {
-        await enter(tree, pid, 0);
-        const now = performance.now();
-        later(sweepLastMs, () => confirmInside(tree, now, confirmTries));
+      later(enterAfterMs, () => {
+        entering = entering.then(async () => {
+          await enter(tree, pid, 0);
+          const now = performance.now();
+          later(sweepLastMs, () => confirmInside(tree, now, confirmTries));
+        });
       });
     },
     limit(runId, limits) {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Client, createClient } from '@steward/sdk/client';
+import { isLeader } from '../src/kernel/process-table.ts';
 import { isRunning, kill, launcher, newPlace, type Place, repository, run, until } from './harness.ts';
 
 const clientOf = (place: Place): Client => createClient({ socketPath: join(place.state, 'control.sock') });
@@ -19,11 +20,11 @@ const linesOf = (file: string): number => {
   }
 };
 
-/** Processes that were started as an instance of this place, by what /proc says. */
+/** Processes that were started as an instance of this place, by what /proc says: what such a one forks leads no group, and has its words until it executes others. */
 function startedAs(place: Place, command: string): number[] {
   return place.processes().filter((pid) => {
     try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith(command.replaceAll(' ', '\0')) && isRunning(pid);
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith(command.replaceAll(' ', '\0')) && isRunning(pid) && isLeader(pid);
     } catch {
       return false;
     }

@@ -84,11 +84,16 @@ interface TimedLine {
 function createLastLines({ output }: Supervisor): (view: InstanceView) => { lastLine?: string } {
   const known = new Map<string, { readonly state: string; readonly line: TimedLine | undefined }>();
   const stateOf = (file: string): string => {
-    const stat = statSync(file, { throwIfNoEntry: false });
-    return stat === undefined ? '' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+    try {
+      const { ino, size, mtimeMs } = statSync(file);
+      return `${ino} ${size} ${mtimeMs}`;
+    } catch {
+      return ''; // not there, or not to be had: then it has no last line
+    }
   };
   const lineOf = (file: string): TimedLine | undefined => {
     const state = stateOf(file);
+    if (state === '') return undefined;
     const before = known.get(file);
     if (before?.state === state) return before.line;
     const [line] = output.read(file, output.place(file, { lines: 1 }), true).lines.slice(-1);

@@ -36,8 +36,10 @@ const regionWords = connectionBuckets * connectionSlots * connectionWords;
 /** About 8 MB: 131,072 rates and, for each of 64 workers, 8,192 keys with connections. */
 export const limitsMemoryBytes = (connectionsAt + mostColumns * regionWords) * 4;
 
-/** Looks at a lock before it is taken over: some hundred microseconds. */
+/** Looks at a lock before anybody asks whether its holder lives: some hundred microseconds. */
 const mostSpins = 20_000;
+/** A holder that lives is given so long, two turns of a processor: a count may be lost after that. */
+const mostHeldMs = 20;
 
 /** A dead worker is looked for this often at most, and only when a count is about to refuse somebody. */
 const sweepEveryMs = 1_000;
@@ -70,7 +72,11 @@ export function createLimitsMemory(buffer: ArrayBuffer, pid = process.pid): Limi
   let sweptMs = 0;
 
   const lock = (at: number): void => {
-    for (let spins = 0; spins < mostSpins; spins++) if (Atomics.compareExchange(words, at, 0, pid) === 0) return;
+    for (let waited = 0; waited <= mostHeldMs; waited++) {
+      for (let spins = 0; spins < mostSpins; spins++) if (Atomics.compareExchange(words, at, 0, pid) === 0) return;
+      if (!isThere(Atomics.load(words, at))) break;
+      pause(1); // its holder is not running just now: on a busy machine it lost its processor in the middle
+    }
     Atomics.store(words, at, pid);
   };
   const unlock = (at: number): void => void Atomics.compareExchange(words, at, pid, 0);
@@ -243,6 +249,14 @@ function claimColumn(words: Int32Array, pid: number): number {
 const still = new Int32Array(new SharedArrayBuffer(4));
 
 /** Only while a worker starts. */
+function isThere(pid: number): boolean {
+  try {
+    return pid === 0 || process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
 const pause = (ms: number): void => void Atomics.wait(still, 0, 0, ms);
 
 /** Frees the columns of workers that are no more. */

@@ -1,5 +1,6 @@
 /** Steward against its peers, side by side in one run: `npm run bench -- [NAME...] [--rounds N] [--seconds N] [--workers N,N]`. */
 import { parseArgs } from 'node:util';
+import { runCommandLine } from './command-line.ts';
 import { control } from './control.ts';
 import { download } from './download.ts';
 import { faultTable } from './faults/faults.ts';
@@ -52,32 +53,18 @@ function read(argv: readonly string[]): { names: readonly string[]; other: Parti
 const paceText = ({ rounds, seconds }: Pace, usual: Pace): string =>
   `${rounds} round${rounds === 1 ? '' : 's'}${usual.seconds > 0 ? ` of ${seconds} s each` : ''}`;
 
-/** Runs the named measurements, all without names; resolves to the exit code. Ctrl-C stops what was started, then ends. */
-async function main(argv: readonly string[]): Promise<number> {
-  let asked: ReturnType<typeof read>;
-  try {
-    asked = read(argv);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${usage}`);
-    return 2;
-  }
-  const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
-  process.stdout.on('error', () => interrupted.abort()); // nobody reads any more, as behind `| head`
-  console.log(machineLine());
-  for (const { name, about, pace: usual, run } of measurements) {
-    if (asked.names.length > 0 && !asked.names.includes(name)) continue;
-    const pace = { ...usual, ...asked.other };
-    console.log(`\n${name}: ${about}, ${paceText(pace, usual)}`);
-    try {
-      await run(interrupted.signal, console.log, pace);
-    } catch (error) {
-      if (!interrupted.signal.aborted) throw error;
-      console.error('interrupted; all that was started is stopped');
-      return 130;
+/** Runs the named measurements, all without names. */
+await runCommandLine({
+  usage,
+  read,
+  async run(asked, signal) {
+    console.log(machineLine());
+    for (const { name, about, pace: usual, run } of measurements) {
+      if (asked.names.length > 0 && !asked.names.includes(name)) continue;
+      const pace = { ...usual, ...asked.other };
+      console.log(`\n${name}: ${about}, ${paceText(pace, usual)}`);
+      await run(signal, console.log, pace);
     }
-  }
-  return 0;
-}
-
-process.exitCode = await main(process.argv.slice(2));
+    return 0;
+  },
+});

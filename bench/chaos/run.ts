@@ -1,5 +1,6 @@
 /** Chaos for as long as you like: `npm run chaos -- [--minutes N] [--seed S] [--events N] [--only KIND,KIND]`. Exit code 1 when something broke. */
 import { parseArgs } from 'node:util';
+import { runCommandLine } from '../command-line.ts';
 import { raiseFileLimit } from '../endure/file-limit.ts';
 import { machineLine } from '../machine.ts';
 import { type ChaosTask, chaos } from './chaos.ts';
@@ -35,28 +36,14 @@ function read(argv: readonly string[]): Asked {
   };
 }
 
-async function main(argv: readonly string[]): Promise<number> {
-  let asked: Asked;
-  try {
-    asked = read(argv);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${usage}`);
-    return 2;
-  }
-  const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
-  process.stdout.on('error', () => interrupted.abort()); // nobody reads any more, as behind `| head`
-  await raiseFileLimit();
-  console.log(`${machineLine()}\nseed ${asked.seed}, ${asked.minutes} minutes at most`);
-  try {
-    const broken = await chaos({ ...asked, print: console.log, signal: interrupted.signal });
+await runCommandLine<Asked>({
+  usage,
+  read,
+  async run(asked, signal) {
+    await raiseFileLimit();
+    console.log(`${machineLine()}\nseed ${asked.seed}, ${asked.minutes} minutes at most`);
+    const broken = await chaos({ ...asked, print: console.log, signal });
     console.log(broken.length === 0 ? 'all held' : `BROKEN, seed ${asked.seed}:\n${broken.map((text) => `  ${text}`).join('\n')}`);
     return broken.length === 0 ? 0 : 1;
-  } catch (error) {
-    if (!interrupted.signal.aborted) throw error;
-    console.error('interrupted; all that was started is stopped');
-    return 130;
-  }
-}
-
-process.exitCode = await main(process.argv.slice(2));
+  },
+});

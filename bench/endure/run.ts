@@ -1,5 +1,6 @@
 /** What Steward's gateway is to endure: `npm run endure -- [NAME...] [--scale SHARE]`. Exit code 1 when something broke. */
 import { parseArgs } from 'node:util';
+import { runCommandLine } from '../command-line.ts';
 import { machineLine } from '../machine.ts';
 import { raiseFileLimit } from './file-limit.ts';
 import { flood } from './flood.ts';
@@ -25,33 +26,19 @@ function read(argv: readonly string[]): { names: readonly string[]; scale: numbe
   return { names: positionals, scale };
 }
 
-async function main(argv: readonly string[]): Promise<number> {
-  let asked: ReturnType<typeof read>;
-  try {
-    asked = read(argv);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${usage}`);
-    return 2;
-  }
-  const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
-  process.stdout.on('error', () => interrupted.abort()); // nobody reads any more, as behind `| head`
-  console.log(`${machineLine()}\nopen files: ${await raiseFileLimit()} a process; scale ${asked.scale}`);
-  let broken = 0;
-  for (const { name, about, run } of trials) {
-    if (asked.names.length > 0 && !asked.names.includes(name)) continue;
-    console.log(`\n${name}: ${about}`);
-    try {
-      const faults = await run({ signal: interrupted.signal, print: console.log, scale: asked.scale });
+await runCommandLine({
+  usage,
+  read,
+  async run(asked, signal) {
+    console.log(`${machineLine()}\nopen files: ${await raiseFileLimit()} a process; scale ${asked.scale}`);
+    let broken = 0;
+    for (const { name, about, run } of trials) {
+      if (asked.names.length > 0 && !asked.names.includes(name)) continue;
+      console.log(`\n${name}: ${about}`);
+      const faults = await run({ signal, print: console.log, scale: asked.scale });
       console.log(faults.length === 0 ? `${name}: endured` : `${name}: BROKEN\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
       broken += faults.length;
-    } catch (error) {
-      if (!interrupted.signal.aborted) throw error;
-      console.error('interrupted; all that was started is stopped');
-      return 130;
     }
-  }
-  return broken === 0 ? 0 : 1;
-}
-
-process.exitCode = await main(process.argv.slice(2));
+    return broken === 0 ? 0 : 1;
+  },
+});

@@ -1,5 +1,6 @@
 /** Soak for as long as you like: `npm run soak -- [--minutes N] [--seed S]`. Exit code 1 when something broke. */
 import { parseArgs } from 'node:util';
+import { runCommandLine } from '../command-line.ts';
 import { machineLine } from '../machine.ts';
 import { soak } from './soak.ts';
 
@@ -19,27 +20,13 @@ function read(argv: readonly string[]): Asked {
   return { minutes, seed };
 }
 
-async function main(argv: readonly string[]): Promise<number> {
-  let asked: Asked;
-  try {
-    asked = read(argv);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${usage}`);
-    return 2;
-  }
-  const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
-  process.stdout.on('error', () => interrupted.abort()); // nobody reads any more, as behind `| head`
-  console.log(`${machineLine()}\n${asked.minutes} minutes, seed ${asked.seed}`);
-  try {
-    const broken = await soak({ ...asked, print: console.log, signal: interrupted.signal });
+await runCommandLine<Asked>({
+  usage,
+  read,
+  async run(asked, signal) {
+    console.log(`${machineLine()}\n${asked.minutes} minutes, seed ${asked.seed}`);
+    const broken = await soak({ ...asked, print: console.log, signal });
     console.log(broken.length === 0 ? 'all held' : `BROKEN:\n${broken.map((text) => `  ${text}`).join('\n')}`);
     return broken.length === 0 ? 0 : 1;
-  } catch (error) {
-    if (!interrupted.signal.aborted) throw error;
-    console.error('interrupted; all that was started is stopped');
-    return 130;
-  }
-}
-
-process.exitCode = await main(process.argv.slice(2));
+  },
+});

@@ -14,6 +14,7 @@ import type { Plan, Status } from '@steward/sdk/contract/system';
 import { type Api, createApi, createBell, type FilesRequest, type System } from './api/api.ts';
 import { type BootRecord, createBoot } from './boot/boot.ts';
 import { createBootRunner } from './boot-service.ts';
+import { addressName } from './config/address.ts';
 import { type Config, type InstanceSpec, plainGateway } from './config/model.ts';
 import type { Change } from './config/plan.ts';
 import { formatPlace, formatProblems, hasErrors } from './config/problem.ts';
@@ -332,12 +333,11 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
   /** Waits until the gateway sends an instance nothing more and has its answers. */
   function drained({ endpoint }: InstanceSpec): Promise<void> | undefined {
     if (gateway === undefined || endpoint === undefined || endpoint.shared !== undefined) return undefined;
-    const address = endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `${endpoint.host}:${endpoint.port}`;
     // After a restart of the daemon they serve, and have yet to connect.
     const workers = supervisor
       .views()
       .filter(({ spec, state: { phase } }) => spec.service === gatewayService && phase === 'RUNNING').length;
-    return publishTable().then(() => gateway?.left(address, workers, longestDrainMs));
+    return publishTable().then(() => gateway?.left(addressName(endpoint), workers, longestDrainMs));
   }
 
   function ensureLogFiles({ sites }: Config, user: User | undefined): void {

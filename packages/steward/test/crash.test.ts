@@ -1,63 +1,12 @@
 /** Promise 1: the control plane may die at any moment. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { freePort, get, isRunning, kill, newPlace, type Place, until } from './harness.ts';
-
-/** Asks all the time over one kept connection, until told to stop; what failed, and how many were answered. */
-function keepAsking(url: string): { stop(): Promise<{ answered: number; failures: string[] }> } {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  const failures: string[] = [];
-  let answered = 0;
-  let asking = true;
-  const ask = (): Promise<void> =>
-    new Promise((resolve) => {
-      const fail = (error: Error): void => {
-        failures.push(error.message);
-        resolve();
-      };
-      const made = request(url, { agent, timeout: 20_000 }, (response) => {
-        response.resume();
-        response.once('end', () => {
-          if (response.statusCode === 200) answered += 1;
-          else failures.push(`status ${response.statusCode}`);
-          resolve();
-        });
-        response.once('error', fail);
-      });
-      made.once('timeout', () => made.destroy(new Error('no answer in 20 s')));
-      made.once('error', fail);
-      made.end();
-    });
-  const loop = (async () => {
-    while (asking) {
-      await ask();
-      await wait(2);
-    }
-  })();
-  return {
-    async stop() {
-      asking = false;
-      await loop;
-      agent.destroy();
-      return { answered, failures };
-    },
-  };
-}
-
-/** All lines of a log, rotated files first. */
-function linesOf(place: Place, name: string): string[] {
-  const folder = join(place.state, 'logs');
-  const number = (file: string): number => Number(/\.(\d+)$/.exec(file)?.[1] ?? 0);
-  const files = readdirSync(folder).filter((file) => file === `${name}.log` || file.startsWith(`${name}.log.`));
-  return files
-    .toSorted((a, b) => number(b) - number(a))
-    .flatMap((file) => readFileSync(join(folder, file), 'utf8').split('\n').filter(Boolean));
-}
+import { assertCounting, keepAsking, linesOf, numberWriter } from './continuity.ts';
+import { freePort, get, isRunning, kill, newPlace, until } from './harness.ts';
 
 function commandOf(pid: number): string {
   try {
@@ -76,21 +25,11 @@ class H(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
 `;
 
-const writer = `import sys, time
-n = 0
-while True:
-    for _ in range(20):
-        n += 1
-        sys.stdout.write("%d\\n" % n)
-    sys.stdout.flush()
-    time.sleep(0.005)
-`;
-
 test('kill -9 of the daemon, 50 times at random moments, loses no line, no request and no process', async (t) => {
   const place = newPlace(t);
   const [port, site] = [await freePort(), await freePort()];
   place.write('server.py', server);
-  place.write('writer.py', writer);
+  place.write('writer.py', numberWriter);
   place.write(
     'steward.yaml',
     `services:
@@ -115,23 +54,20 @@ sites:
     await up;
   }
   await place.ok('up', '-d');
-  const { answered, failures } = await client.stop();
+  const failures = await client.stop();
   const after = new Map((await place.ps()).map(({ id, pid }) => [id, pid]));
   assert.deepEqual(failures, []);
-  assert.ok(answered > 200, `${answered} requests answered`);
+  assert.ok(client.answered() > 200, `${client.answered()} requests answered`);
   assert.deepEqual(after, before, 'the same processes throughout');
   assert.ok((await place.ps()).every(({ restarts }) => restarts === 0));
   await place.ok('stop', 'writer');
-  const lines = linesOf(place, 'writer');
-  assert.ok(lines.length > 10_000, `${lines.length} lines`);
-  const wrong = lines.findIndex((line, index) => line !== String(index + 1));
-  assert.equal(wrong, -1, `line ${wrong + 1} is "${lines[wrong]}" after "${lines[wrong - 1]}"`);
+  assertCounting(linesOf(place, 'writer'), 10_001);
 });
 
 test('keeper, gateway workers and daemon, killed again and again, lose no line and no process', async (t) => {
   const place = newPlace(t);
   const site = await freePort();
-  place.write('writer.py', writer);
+  place.write('writer.py', numberWriter);
   place.write(
     'steward.yaml',
     `services:
@@ -155,12 +91,7 @@ sites:
   assert.equal((await get(`http://127.0.0.1:${site}/`)).body, 'here');
   assert.equal((await place.instance('writer')).pid, pid);
   await place.ok('stop', 'writer');
-  const lines = linesOf(place, 'writer');
-  assert.ok(lines.length > 2000, `${lines.length} lines`);
-  assert.equal(
-    lines.findIndex((line, index) => line !== String(index + 1)),
-    -1,
-  );
+  assertCounting(linesOf(place, 'writer'), 2001);
 });
 
 test('services go on while no daemon runs, however much they write', async (t) => {

@@ -4,13 +4,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { InstanceInfo } from '@steward/sdk/contract/instances';
+
+export { freePort } from '../src/kernel/free-port.ts';
 
 export const repository = fileURLToPath(new URL('../../..', import.meta.url));
 export const launcher = join(repository, 'packages/steward/bin/steward');
@@ -41,17 +42,6 @@ export async function until<T>(what: string, look: () => T | undefined | false |
     if (found !== undefined && found !== false) return found;
   }
   return assert.fail(`waited in vain for ${what}`);
-}
-
-/** A port of 127.0.0.1 that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 export interface Answer {

@@ -1,4 +1,5 @@
 /** Where servers are reached and where the gateway listens, as people write it. Pure. */
+import { isIP } from 'node:net';
 import type { Address, ListenSpec } from './model.ts';
 
 /** `unix:/path`, `host:port`, `[v6]:port`; undefined when it is none of them. */
@@ -8,6 +9,13 @@ export function parseAddress(text: string): Address | undefined {
   if (port === undefined || Number(port) < 1 || Number(port) > 65535) return undefined;
   return { kind: 'tcp', host: (v6 ?? host) as string, port: Number(port) };
 }
+
+/** A host as it stands before a port. */
+export const bracketed = (host: string): string => (isIP(host) === 6 ? `[${host}]` : host);
+
+/** The same as a text: what `parseAddress` reads. */
+export const addressName = (address: Address): string =>
+  address.kind === 'unix' ? `unix:${address.path}` : `${bracketed(address.host)}:${address.port}`;
 
 /** `8080`, `127.0.0.1:8080`, `[::]:8080`; undefined when it is none of them. */
 export function parseListen(given: string | number): ListenSpec | undefined {

@@ -1,6 +1,7 @@
 /** A service as written → its instances: defaults filled in, templates replaced, units as numbers. Pure. */
-import { isIP, isIPv6 } from 'node:net';
+import { isIP } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
+import { addressName } from './address.ts';
 import type { ConfigCode } from './codes.ts';
 import type {
   BackoffSpec,
@@ -113,7 +114,7 @@ class Draft {
         hint: 'Add port: NUMBER or socket: true.',
       };
     if (endpoint.kind === 'unix') return { value: 'localhost' };
-    return { value: `${isIPv6(endpoint.host) ? `[${endpoint.host}]` : endpoint.host}:${endpoint.port}` };
+    return { value: addressName(endpoint) };
   }
 
   #variable(name: string): ReturnType<Lookup> {

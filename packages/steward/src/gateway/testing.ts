@@ -11,6 +11,9 @@ import type { Address, FilesAction, GatewaySpec, ProxyAction, RouteAction, Route
 import { plainBalance, plainGateway, plainRoute, plainServer } from '../config/model.ts';
 import type { Problem } from '../config/problem.ts';
 import { createGateway, type Gateway, workerCommand } from './gateway.ts';
+
+export { freePort } from '../kernel/free-port.ts';
+
 import { buildTable, noInputs, type RouteTable, type TableInputs } from './table.ts';
 
 export const gatewaySpec: GatewaySpec = plainGateway;
@@ -28,17 +31,6 @@ export async function temporaryFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'gateway-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   return folder;
-}
-
-/** A port of 127.0.0.1 that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as net.AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** A real HTTP server on a unix socket (a path) or a TCP port (0: any); its address. Closed after the test. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { Trouble } from './output.ts';
 import { afterwards, ended, keeperOf, newFolder, startOutput, until, write } from './testing.ts';
 
@@ -19,7 +19,8 @@ function assertSteady(numbers: readonly number[], what: string): void {
     assert.equal(numbers[at], (numbers[at - 1] as number) + 1, `${what}: after ${numbers[at - 1]}`);
 }
 
-test('a log that is moved again and again under a fast writer has each line once and whole', async (t) => {
+/** A program that counts into a log as fast as it can; `end` kills it, and resolves when all it wrote is in the log. */
+async function startFlood(t: TestContext): Promise<{ folder: string; file: string; end: () => Promise<void> }> {
   const folder = newFolder(t);
   const output = startOutput(t, folder);
   const file = join(folder, 'x.log');
@@ -27,36 +28,36 @@ test('a log that is moved again and again under a fast writer has each line once
   await output.settle();
   const child = write(output, 'x', counting);
   afterwards(t, () => child.kill('SIGKILL'));
+  const end = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await ended(child);
+    await output.settle();
+  };
+  return { folder, file, end };
+}
+
+test('a log that is moved again and again under a fast writer has each line once and whole', async (t) => {
+  const { folder, file, end } = await startFlood(t);
   for (let n = 1; n <= 5; n++) {
     await until('lines', () => sizeOf(file) > 1_000_000);
     if (n === 3) chmodSync(file, 0);
     renameSync(file, join(folder, `moved.${n}`));
   }
   await until('lines', () => sizeOf(file) > 1_000_000);
-  child.kill('SIGKILL');
-  await ended(child);
-  await output.settle();
+  await end();
   const all = ['moved.1', 'moved.2', 'moved.3', 'moved.4', 'moved.5', 'x.log'].flatMap((name) => numbersIn(join(folder, name)));
   assert.equal(all[0], 1);
   assertSteady(all, 'all files');
 });
 
 test('after a log was deleted or truncated under a fast writer, no line that follows is missing', async (t) => {
-  const folder = newFolder(t);
-  const output = startOutput(t, folder);
-  const file = join(folder, 'x.log');
-  output.open({ id: 'x', file, maxBytes: 0, keep: 0 });
-  await output.settle();
-  const child = write(output, 'x', counting);
-  afterwards(t, () => child.kill('SIGKILL'));
+  const { file, end } = await startFlood(t);
   for (const spoil of [() => rmSync(file), () => truncateSync(file, 0), () => rmSync(file)]) {
     await until('lines', () => sizeOf(file) > 1_000_000);
     spoil();
   }
   await until('lines', () => sizeOf(file) > 1_000_000);
-  child.kill('SIGKILL');
-  await ended(child);
-  await output.settle();
+  await end();
   assertSteady(numbersIn(file), 'what followed');
 });
 

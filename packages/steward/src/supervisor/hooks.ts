@@ -1,10 +1,9 @@
 /** Commands at moments in an instance's life: each a process of its own, bounded in time, its output in the instance's log. */
 import type { ChildProcess } from 'node:child_process';
-import { constants } from 'node:os';
 import type { HookName, InstanceSpec } from '../config/model.ts';
 import type { Output } from '../output/output.ts';
 import { describeExit } from './machine.ts';
-import { CannotStart, environmentFor, type Identity, launch } from './spawn.ts';
+import { CannotStart, environmentFor, exitOf, type Identity, launch } from './spawn.ts';
 import { openDescriptors } from './streams.ts';
 
 /** The variable by which a command that outlived its daemon is known. */
@@ -75,8 +74,7 @@ function follow(child: ChildProcess, timeoutMs: number): HookRun {
   };
   child.once('error', (error) => child.pid === undefined && end(`cannot start: ${error.message}`));
   child.once('exit', (code, signal) => {
-    const number = signal === null ? null : (constants.signals[signal] ?? 0);
-    end(why ?? (code === 0 ? undefined : describeExit({ code, signal: number })));
+    end(why ?? (code === 0 ? undefined : describeExit(exitOf(code, signal))));
   });
   return { outcome: promise, cancel: () => kill('was given up') };
 }

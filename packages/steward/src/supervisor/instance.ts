@@ -27,7 +27,7 @@ import {
 import { type Readiness, watchReadiness } from './readiness.ts';
 import { instanceMark, type Registry, type Run, runMark } from './registry.ts';
 import { isSocket, makeSocketFolder, openToGroup, removeDeadSocket } from './socket.ts';
-import { CannotStart, environmentFor, type Identity, identify, launch } from './spawn.ts';
+import { CannotStart, environmentFor, exitOf, type Identity, identify, launch } from './spawn.ts';
 import { openDescriptors, type Stream, shortRun, streamsOf } from './streams.ts';
 import { type Ended, explainEnd, straysOf } from './traps.ts';
 import type { TreeOf, Trees } from './tree.ts';
@@ -94,11 +94,6 @@ const linesRead = 40;
 const endedHow = ({ code, signal }: Exit): Record<string, string> => ({
   ...(code !== null && { EXIT_CODE: String(code) }),
   ...(signal !== null && { EXIT_SIGNAL: String(signal) }),
-});
-
-const exitOf = (code: number | null, signal: NodeJS.Signals | null): Exit => ({
-  code,
-  signal: signal === null ? null : (constants.signals[signal] ?? 0),
 });
 
 export function createInstance(first: InstanceSpec, world: World): Instance {

@@ -4,14 +4,22 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs';
+import { constants } from 'node:os';
 import { basename, delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { InstanceSpec } from '../config/model.ts';
 import { didYouMean } from '../config/near.ts';
 import { limitWords, needsRoot } from './limits.ts';
+import type { Exit } from './machine.ts';
 import { findGroup, findUser, groupsOf, type User } from './user.ts';
 
 /** Why a process cannot be started; the message is for people and becomes the instance's reason. */
 export class CannotStart extends Error {}
+
+/** How a child ended, as its 'exit' event tells it. */
+export const exitOf = (code: number | null, signal: NodeJS.Signals | null): Exit => ({
+  code,
+  signal: signal === null ? null : (constants.signals[signal] ?? 0),
+});
 
 /** Who the process runs as. `switches`: it is not who Steward runs as. */
 export interface Identity {

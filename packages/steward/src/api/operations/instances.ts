@@ -1,6 +1,7 @@
 /** What the operations on instances do. */
 import { statSync } from 'node:fs';
 import type { InstanceInfo } from '@steward/sdk/contract/instances';
+import { addressName } from '../../config/address.ts';
 import { didYouMean } from '../../config/near.ts';
 import { findSignal, type SignalName, signalNames } from '../../config/signals.ts';
 import { StewardError } from '../../errors.ts';
@@ -43,7 +44,7 @@ const usageOf = (
 });
 
 const endpointOf = ({ spec: { endpoint } }: InstanceView): { endpoint?: string } =>
-  endpoint === undefined ? {} : { endpoint: endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `${endpoint.host}:${endpoint.port}` };
+  endpoint === undefined ? {} : { endpoint: addressName(endpoint) };
 
 /** What is known of an instance, without what costs a look at the system. */
 export function describeInstance(view: InstanceView): InstanceInfo {

@@ -1,9 +1,10 @@
 /** Files that sites name and workers, who may not read them, need: authorities of certificates, maintenance pages. */
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { RouteSpec, SiteSpec, StepSpec } from '../../config/model.ts';
+import type { SiteSpec } from '../../config/model.ts';
 import type { Problem } from '../../config/problem.ts';
 import type { GatewayErrorCode } from '../errors.ts';
+import { everyRoute } from '../every-route.ts';
 
 export interface SiteFiles {
   /** Contents by path. A file that cannot be used is not among them. */
@@ -18,23 +19,12 @@ type Kind = 'authorities' | 'page';
 /** Paths and what each must hold. */
 function namedBy(sites: readonly SiteSpec[]): Map<string, Kind> {
   const named = new Map<string, Kind>();
-  const look = ({ action, routes, steps }: RouteSpec): void => {
-    if (action.kind === 'proxy' && action.verify?.ca !== undefined) named.set(action.verify.ca, 'authorities');
-    lookIn(steps);
-    routes.forEach(look);
-  };
-  const lookIn = (steps: readonly StepSpec[]): void => {
-    for (const step of steps) {
-      if (step.kind !== 'if') continue;
-      lookIn(step.steps);
-      if (step.route !== undefined) look(step.route);
-    }
-  };
-  for (const { clientCertificates, maintenance, routes, rest, steps } of sites) {
-    lookIn(steps);
+  for (const site of sites) {
+    const { clientCertificates, maintenance } = site;
     if (clientCertificates !== undefined) named.set(clientCertificates.ca, 'authorities');
     if (maintenance?.page !== undefined) named.set(maintenance.page, 'page');
-    [...routes, rest].forEach(look);
+    for (const { action } of everyRoute(site))
+      if (action.kind === 'proxy' && action.verify?.ca !== undefined) named.set(action.verify.ca, 'authorities');
   }
   return named;
 }

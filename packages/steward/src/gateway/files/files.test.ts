@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, open, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { FilesAction } from '../../config/site-model.ts';
 import { parseTarget } from '../target.ts';
+import { filesIn, temporaryFolder } from '../testing.ts';
 import { compileFiles, compilePlace, type FileExchange, type FileParts, lookFor, serveFile } from './files.ts';
 
 /** A request of node:http in the shape that files are answered by. */
@@ -46,17 +46,6 @@ function exchangeOf(req: http.IncomingMessage, res: http.ServerResponse): FileEx
   });
   return exchange as unknown as FileExchange;
 }
-
-const filesIn = (folder: string, more: Partial<FilesAction> = {}): FilesAction => ({
-  kind: 'files',
-  folder,
-  mapping: 'append',
-  index: ['index.html'],
-  precompressed: [],
-  types: {},
-  defaultType: 'application/octet-stream',
-  ...more,
-});
 
 interface Place {
   readonly prefix: string;
@@ -115,12 +104,6 @@ function askRaw(port: number, text: string): Promise<string> {
     socket.on('error', () => {});
     socket.on('close', () => resolve(received));
   });
-}
-
-async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'files-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** A folder with the usual temptations beside and inside it. */

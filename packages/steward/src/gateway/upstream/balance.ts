@@ -12,8 +12,9 @@
  *
  * Hash and random policies look at 21 candidates at most, then the servers take turns; so it is in nginx.
  */
+import { addressName } from '../../config/address.ts';
 import type { BalanceSpec, ServerSpec } from '../../config/model.ts';
-import { addressName, beginAddressHash, createRing, firstAtLeast, keyCrc, nextAddressHash, type Ring, roundHash } from './server-hash.ts';
+import { beginAddressHash, createRing, firstAtLeast, keyCrc, nextAddressHash, type Ring, roundHash } from './server-hash.ts';
 import { stickyValue } from './sticky.ts';
 import { createTurns, join, leave, type Runner, shareOf, type Turns, takeTurn } from './turns.ts';
 

@@ -7,10 +7,10 @@
  * A check is a GET on a connection of its own. The first ones are spread out, and few are under way at once, so that a thousand
  * servers are not asked in one moment.
  */
+import { addressName } from '../../config/address.ts';
 import type { CheckSpec } from '../../config/model.ts';
 import { look, type Probe } from '../../probe/probe.ts';
 import { type Balance, markUnhealthy, type Server } from './balance.ts';
-import { addressName } from './server-hash.ts';
 
 /** An upstream that is checked. */
 export interface CheckedUpstream {

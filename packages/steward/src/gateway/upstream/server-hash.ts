@@ -4,13 +4,8 @@
  */
 
 import { isIP } from 'node:net';
-import type { Address, ServerSpec } from '../../config/model.ts';
-
-const bracketed = (host: string): string => (isIP(host) === 6 ? `[${host}]` : host);
-
-/** What people call an address: `unix:/path` or `host:port`. */
-export const addressName = (address: Address): string =>
-  address.kind === 'unix' ? `unix:${address.path}` : `${bracketed(address.host)}:${address.port}`;
+import { addressName } from '../../config/address.ts';
+import type { ServerSpec } from '../../config/model.ts';
 
 /** CRC-32 (ISO 3309) of each byte, reflected. */
 const crcTable = Int32Array.from({ length: 256 }, (_, byte) => {

@@ -1,7 +1,8 @@
 /** Cookies that bring a client back to its server. Pure. */
+
 import { hash } from 'node:crypto';
+import { addressName } from '../../config/address.ts';
 import type { Address, StickySpec } from '../../config/model.ts';
-import { addressName } from './server-hash.ts';
 
 /**
  * What the cookie says for a server: 16 characters, the same in every worker and after every restart. No secret: who knows the

@@ -1,6 +1,8 @@
 /** The servers behind the routes: their health and the connections kept open to them, across changes of the table. */
+
 import net, { isIP, type Socket } from 'node:net';
 import tls, { type SecureContext } from 'node:tls';
+import { addressName, bracketed } from '../../config/address.ts';
 import type { Address } from '../../config/model.ts';
 import type { Deadlines } from '../connection/deadlines.ts';
 import { type Keeper, UpstreamConnection, type UpstreamFault } from '../connection/http1/upstream-connection.ts';
@@ -12,7 +14,6 @@ import type { CheckedUpstream } from './health-checks.ts';
 import { type Held, Holding } from './holding.ts';
 import { ReadSlot } from './read-slot.ts';
 import { createRetryBudget, type RetryBudget } from './retry.ts';
-import { addressName } from './server-hash.ts';
 
 /** What makes one way to a server differ from another. */
 export interface LinkKind {
@@ -44,8 +45,6 @@ export interface Waiter {
   onConnected(connection: UpstreamConnection, tookMs: number): void;
   onUnreachable(fault: UpstreamFault, why: string): void;
 }
-
-const bracketed = (host: string): string => (isIP(host) === 6 ? `[${host}]` : host);
 
 /** The Host header that names the address itself. */
 export function authorityOf(address: Address, scheme: 'http' | 'https'): string {

@@ -43,10 +43,10 @@ import {
 import { gatewayInstances, gatewayService, gatewayUser } from './gateway-service.ts';
 import { createJournal } from './journal.ts';
 import { ticksSinceBoot } from './kernel/age.ts';
+import type { DeadChild } from './kernel/children.ts';
 import { freePort } from './kernel/free-port.ts';
 import { lockHolder } from './kernel/locks.ts';
 import { bootId, startTimeOf } from './kernel/process-table.ts';
-import type { DeadChild } from './kernel/reaping.ts';
 import { countsOf, inForce, type Scaling, scaledTo } from './scaling.ts';
 import { claimState, type StateFolder, secretKeyIn } from './state-folder.ts';
 import { openStore, type Store } from './store/store.ts';

@@ -1,9 +1,8 @@
 /** Commands at moments in an instance's life: each a process of its own, bounded in time, its output in the instance's log. */
-import type { ChildProcess } from 'node:child_process';
 import type { HookName, InstanceSpec } from '../config/model.ts';
 import type { Output } from '../output/output.ts';
-import { describeExit } from './machine.ts';
-import { CannotStart, environmentFor, exitOf, type Identity, launch } from './spawn.ts';
+import { describeExit, type Exit } from './machine.ts';
+import { CannotStart, environmentFor, type Identity, launch } from './spawn.ts';
 import { openDescriptors } from './streams.ts';
 
 /** The variable by which a command that outlived its daemon is known. */
@@ -31,13 +30,15 @@ export interface HookOptions {
 }
 
 function start(
-  { name, spec, identity, output, logFolder, run, mark, env }: HookOptions,
+  { name, spec, identity, output, logFolder, run, mark, env: about }: HookOptions,
   command: readonly [string, ...string[]],
-): ChildProcess {
+  onExit: (exit: Exit) => void,
+): number {
   const descriptors = openDescriptors(output, spec, logFolder, run);
   try {
-    const marks = { ...env, HOOK: name, STEWARD_SERVICE: spec.service, STEWARD_INSTANCE: spec.id, [hookMark]: mark };
-    return launch({ spec: { ...spec, command }, identity, env: environmentFor(spec, identity, marks), ...descriptors, capabilities: [] });
+    const marks = { ...about, HOOK: name, STEWARD_SERVICE: spec.service, STEWARD_INSTANCE: spec.id, [hookMark]: mark };
+    const env = environmentFor(spec, identity, marks);
+    return launch({ spec: { ...spec, command }, identity, env, ...descriptors, capabilities: [] }, onExit);
   } finally {
     descriptors.close();
   }
@@ -51,30 +52,29 @@ export function runHook(options: HookOptions): HookRun | undefined {
   const command = hooks?.[options.name];
   if (hooks === undefined || command === undefined) return undefined;
   try {
-    return follow(start(options, command), hooks.timeoutMs);
+    const { promise, resolve } = Promise.withResolvers<Exit>();
+    return follow(start(options, command, resolve), promise, hooks.timeoutMs);
   } catch (error) {
     if (!(error instanceof CannotStart) && (error as NodeJS.ErrnoException).code === undefined) throw error;
     return failedAtOnce(error as Error);
   }
 }
 
-function follow(child: ChildProcess, timeoutMs: number): HookRun {
-  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+function follow(pid: number, ended: Promise<Exit>, timeoutMs: number): HookRun {
   let why: string | undefined;
+  let isOver = false;
   const kill = (reason: string): void => {
+    if (isOver) return;
     why ??= reason;
     try {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      process.kill(-pid, 'SIGKILL');
     } catch {} // gone by itself
   };
   const timer = setTimeout(() => kill(`was not done within ${timeoutMs / 1000} s, and was killed`), timeoutMs);
-  const end = (words: string | undefined): void => {
+  const outcome = ended.then((exit) => {
+    isOver = true;
     clearTimeout(timer);
-    resolve(words);
-  };
-  child.once('error', (error) => child.pid === undefined && end(`cannot start: ${error.message}`));
-  child.once('exit', (code, signal) => {
-    end(why ?? (code === 0 ? undefined : describeExit(exitOf(code, signal))));
+    return why ?? (exit.code === 0 ? undefined : describeExit(exit));
   });
-  return { outcome: promise, cancel: () => kill('was given up') };
+  return { outcome, cancel: () => kill('was given up') };
 }

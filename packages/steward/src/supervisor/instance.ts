@@ -3,7 +3,6 @@
  * the next event; events are taken one after the other, never inside each other.
  */
 
-import type { ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { FactType } from '@steward/sdk/contract/facts';
@@ -27,7 +26,7 @@ import {
 import { type Readiness, watchReadiness } from './readiness.ts';
 import { instanceMark, type Registry, type Run, runMark } from './registry.ts';
 import { isSocket, makeSocketFolder, openToGroup, removeDeadSocket } from './socket.ts';
-import { CannotStart, environmentFor, exitOf, type Identity, identify, launch } from './spawn.ts';
+import { CannotStart, environmentFor, type Identity, identify, launch } from './spawn.ts';
 import { openDescriptors, type Stream, shortRun, streamsOf } from './streams.ts';
 import { type Ended, explainEnd, straysOf } from './traps.ts';
 import type { TreeOf, Trees } from './tree.ts';
@@ -357,7 +356,9 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     try {
       const env = environmentFor(spec, who, marks());
       makeRoom();
-      follow(launch({ spec, identity: who, env, ...descriptors, listener, capabilities: world.capabilitiesOf(spec.service) }));
+      const run = runId;
+      const capabilities = world.capabilitiesOf(spec.service);
+      follow(launch({ spec, identity: who, env, ...descriptors, listener, capabilities }, (exit) => run === runId && gone(exit)));
     } catch (error) {
       world.trees.forget(runId);
       throw error;
@@ -366,17 +367,11 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     }
   }
 
-  function follow(child: ChildProcess): void {
-    const { pid } = child;
-    child.unref();
-    child.once('error', (error) => pid === undefined && failed(new CannotStart(error.message)));
-    if (pid === undefined) return world.trees.forget(runId);
+  function follow(pid: number): void {
     world.trees.entered(tree(), pid);
     process_ = { pid, start: startTimeOfChild(pid) };
     for (const { id } of streams()) output.started(id, { run: shortRun(runId), pid });
     remember();
-    const run = runId;
-    child.once('exit', (code, signal) => run === runId && gone(exitOf(code, signal)));
     dispatch({ type: 'spawned', pid, at: at() });
   }
 

@@ -2,24 +2,17 @@
  * Starting a process as its spec says: executable, environment, user, groups, umask, folder, session. What cannot be
  * done is said in words before anything is started.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs';
-import { constants } from 'node:os';
 import { basename, delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { InstanceSpec } from '../config/model.ts';
 import { didYouMean } from '../config/near.ts';
+import { startChild } from '../kernel/children.ts';
 import { limitWords, needsRoot } from './limits.ts';
 import type { Exit } from './machine.ts';
 import { findGroup, findUser, groupsOf, type User } from './user.ts';
 
 /** Why a process cannot be started; the message is for people and becomes the instance's reason. */
 export class CannotStart extends Error {}
-
-/** How a child ended, as its 'exit' event tells it. */
-export const exitOf = (code: number | null, signal: NodeJS.Signals | null): Exit => ({
-  code,
-  signal: signal === null ? null : (constants.signals[signal] ?? 0),
-});
 
 /** Who the process runs as. `switches`: it is not who Steward runs as. */
 export interface Identity {
@@ -245,8 +238,8 @@ export interface Launch {
   readonly spec: InstanceSpec;
   readonly identity: Identity;
   readonly env: Readonly<Record<string, string>>;
-  readonly stdout: number | 'ignore';
-  readonly stderr: number | 'ignore';
+  readonly stdout: number | 'null';
+  readonly stderr: number | 'null';
   /** Rights it keeps although it is not root, such as net_bind_service. */
   readonly capabilities: readonly string[];
   /** A listening socket it gets as its descriptor 3. */
@@ -287,23 +280,18 @@ export function oneOff(spec: InstanceSpec): OneOff {
   return { words: [...lead, ...command], cwd: spec.cwd, env, ...(spec.umask !== undefined && { umask: spec.umask }) };
 }
 
-/**
- * Starts it in a session and process group of its own. @throws CannotStart; an error the system reports later comes as
- * the child's 'error' event, and its pid is undefined then.
- */
-export function launch({ spec, identity, env, stdout, stderr, capabilities, listener }: Launch): ChildProcess {
+/** Starts it in a session and process group of its own, and gives back its pid; `onExit` hears of its end. @throws CannotStart. */
+export function launch({ spec, identity, env, stdout, stderr, capabilities, listener }: Launch, onExit: (exit: Exit) => void): number {
   const { lead, command } = wordsFor(spec, identity, env, capabilities, listener !== undefined);
   const words = [...lead, ...command];
   // The mask is the process's own for the length of a synchronous call; files Steward makes name their mode themselves.
   const before = spec.umask === undefined ? undefined : process.umask(spec.umask);
   try {
-    return spawn(words[0] as string, words.slice(1), {
-      cwd: spec.cwd,
-      env,
-      detached: true,
-      ...(lead.length > 0 ? {} : { argv0: spec.command[0] }),
-      stdio: ['ignore', stdout, stderr, ...(listener === undefined ? [] : [listener])],
-    });
+    const argv = lead.length > 0 ? words : [spec.command[0], ...words.slice(1)];
+    const descriptors = ['null', stdout, stderr, ...(listener === undefined ? [] : [listener])] as const;
+    return startChild({ file: words[0] as string, argv, env, cwd: spec.cwd, descriptors }, ({ code, signal }) => onExit({ code, signal }));
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === undefined ? error : new CannotStart((error as Error).message);
   } finally {
     if (before !== undefined) process.umask(before);
   }

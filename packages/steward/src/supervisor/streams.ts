@@ -28,8 +28,8 @@ export function streamsOf({ id, stdout, stderr }: InstanceSpec, folder: string):
 export const instanceOf = (stream: string): string => (stream.endsWith(errMark) ? stream.slice(0, -errMark.length) : stream);
 
 export interface Descriptors {
-  readonly stdout: number | 'ignore';
-  readonly stderr: number | 'ignore';
+  readonly stdout: number | 'null';
+  readonly stderr: number | 'null';
   close(): void;
 }
 
@@ -53,10 +53,10 @@ export function openDescriptors(output: Output, spec: InstanceSpec, folder: stri
     close();
     throw error;
   }
-  const stdout = open.get('stdout') ?? 'ignore';
+  const stdout = open.get('stdout') ?? 'null';
   return {
     stdout,
-    stderr: spec.stderr === 'stdout' ? stdout : (open.get('stderr') ?? 'ignore'),
+    stderr: spec.stderr === 'stdout' ? stdout : (open.get('stderr') ?? 'null'),
     close,
   };
 }

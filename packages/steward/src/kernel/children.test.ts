@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-const program = fileURLToPath(new URL('./reaping.ts', import.meta.url));
+const program = fileURLToPath(new URL('./children.ts', import.meta.url));
 
 /** Runs a script as a process that is PID 1 to its orphans; its output, line by line. */
 async function asSubreaper(script: string): Promise<string[]> {

@@ -11,7 +11,7 @@ const layers: readonly (readonly string[])[] = [
   ['error-codes.ts'],
   ['kernel', 'config', 'errors.ts', 'version.ts'],
   ['probe', 'store', 'output', 'state-folder.ts'],
-  ['journal.ts'],
+  ['journal.ts', 'audit', 'identity', 'secrets'],
   ['supervisor', 'gateway', 'boot'],
   ['gateway-service.ts', 'boot-service.ts', 'scaling.ts'],
   ['api'],

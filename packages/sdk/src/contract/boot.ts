@@ -48,6 +48,7 @@ export const getBoot = operation({
   method: 'GET',
   path: '/v1/boot',
   summary: 'The boot list of this host and how far it is.',
+  needs: 'read',
   query: Type.Object({ host: Type.Optional(Type.String({ description: 'the list of another host, which has not run here' })) }),
   answer: bootShape,
 });
@@ -56,6 +57,7 @@ export const runBoot = operation({
   method: 'POST',
   path: '/v1/boot/run',
   summary: 'Runs the boot list in the background. Once it has run since the machine booted, it needs resume, from or again.',
+  needs: 'operate',
   body: Type.Object({
     host: Type.Optional(Type.String({ description: 'run the list of this host. Default: that of the machine, or of the last run.' })),
     resume: Type.Optional(Type.Boolean({ description: 'go on at the step that failed; what is done stays done' })),

@@ -54,5 +54,6 @@ export const getTraffic = operation({
   method: 'GET',
   path: '/v1/gateway/traffic',
   summary: 'Requests, statuses, bytes and times by site, route and server, since the workers started; a second old at most.',
+  needs: 'read',
   answer: trafficShape,
 });

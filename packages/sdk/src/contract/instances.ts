@@ -66,6 +66,8 @@ export const listInstances = operation({
   method: 'GET',
   path: '/v1/instances',
   summary: 'All instances with state, pid, uptime, usage and last log line.',
+  needs: 'read',
+  about: 'each',
   query: Type.Object({
     names: Type.Optional(Type.String({ description: 'only these: names as in other operations, separated by commas' })),
     brief: Type.Optional(Type.Boolean({ description: 'leave out usage and last line' })),
@@ -77,6 +79,8 @@ export const startInstances = operation({
   method: 'POST',
   path: '/v1/instances/start',
   summary: 'Starts instances.',
+  needs: 'operate',
+  about: 'body.names',
   body: names,
   answer: touched,
 });
@@ -85,6 +89,8 @@ export const stopInstances = operation({
   method: 'POST',
   path: '/v1/instances/stop',
   summary: 'Stops instances, in order; they stay stopped until somebody starts them.',
+  needs: 'operate',
+  about: 'body.names',
   body: names,
   answer: touched,
 });
@@ -93,6 +99,8 @@ export const restartInstances = operation({
   method: 'POST',
   path: '/v1/instances/restart',
   summary: 'Stops and starts instances.',
+  needs: 'operate',
+  about: 'body.names',
   body: names,
   answer: touched,
 });
@@ -101,6 +109,8 @@ export const signalInstances = operation({
   method: 'POST',
   path: '/v1/instances/signal',
   summary: 'Sends a signal to the processes of instances.',
+  needs: 'operate',
+  about: 'body.names',
   body: Type.Object({
     names: names.properties.names,
     signal: Type.String({ description: 'HUP, USR1, ... with or without SIG, or a number' }),
@@ -112,6 +122,8 @@ export const readLogs = operation({
   method: 'GET',
   path: '/v1/logs',
   summary: 'Log lines of instances, merged by time; with follow=true also those to come.',
+  needs: 'logs',
+  about: 'query.names',
   query: Type.Object({
     names: Type.Optional(Type.String({ description: 'names separated by commas; all when absent' })),
     lines: Type.Optional(
@@ -156,6 +168,8 @@ export const reloadServices = operation({
   method: 'POST',
   path: '/v1/services/reload',
   summary: 'Replaces the instances of services one after the other without a gap, or sends them their reload signal; answers when done.',
+  needs: 'operate',
+  about: 'body.names',
   body: names,
   answer: Type.Object({ services: Type.Array(reloadShape) }),
 });
@@ -165,6 +179,8 @@ export const scaleService = operation({
   method: 'POST',
   path: '/v1/services/scale',
   summary: 'Changes how many instances a service has; the others are not touched. Holds until its file says another number.',
+  needs: 'operate',
+  about: 'body.service',
   body: Type.Object({
     service: Type.String(),
     to: Type.String({ pattern: '^[+-]?\\d{1,5}$', description: 'a number, or a difference with its sign' }),
@@ -183,6 +199,8 @@ export const runCommand = operation({
   method: 'POST',
   path: '/v1/services/run',
   summary: "Runs a command once as a service's user, in its folder and environment. Its output is a log of its own.",
+  needs: 'run',
+  about: 'body.service',
   body: Type.Object({ service: Type.String(), command: Type.Array(Type.String(), { minItems: 1, maxItems: 10_000 }) }),
   answer: Type.Object({ instance: instanceShape }),
 });
@@ -192,6 +210,8 @@ export const forgetRun = operation({
   method: 'POST',
   path: '/v1/services/run/forget',
   summary: 'Ends a command that runCommand started, if it runs, and takes it off the list.',
+  needs: 'run',
+  about: 'body.instance',
   body: Type.Object({ instance: Type.String() }),
   answer: Type.Object({ forgotten: Type.Boolean() }),
 });
@@ -201,6 +221,8 @@ export const getEnvironment = operation({
   method: 'POST',
   path: '/v1/services/environment',
   summary: "What it takes to run a command in a service's environment from here. It holds secrets.",
+  needs: 'run',
+  about: 'body.service',
   body: Type.Object({ service: Type.String(), command: Type.Array(Type.String(), { minItems: 1, maxItems: 10_000 }) }),
   answer: Type.Object({
     words: Type.Array(Type.String(), { description: 'executable and arguments; begin with what sets user and limits' }),

@@ -3,8 +3,16 @@
  * the command line, the console and the reference are made from it.
  */
 import type { Static, TSchema } from 'typebox';
+import type { Right } from './rights.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
+/**
+ * What the right of an operation is asked for. Without it: for the whole of Steward. `each`: it is enough to have it for something,
+ * and the answer holds only what the caller may see. `body.names` and the like: for every service that this field of the input
+ * names.
+ */
+export type About = 'each' | 'body.names' | 'body.service' | 'body.instance' | 'query.names';
 
 export interface Operation {
   readonly name: string;
@@ -13,6 +21,17 @@ export interface Operation {
   readonly path: string;
   /** One sentence for people. */
   readonly summary: string;
+  /** The right that the caller must have; `nothing` for what somebody does to become known. */
+  readonly needs: Right | 'nothing';
+  readonly about?: About;
+  /** Only over the control socket, that is by who owns this installation. */
+  readonly local?: true;
+  /** Although it is no GET it changes nothing: no entry in the audit trail. */
+  readonly changesNothing?: true;
+  /** A GET that belongs into the audit trail. */
+  readonly audited?: true;
+  /** Fields of the body whose values nobody gets to see: passwords, codes, values of secrets. */
+  readonly masked?: readonly string[];
   readonly params?: TSchema;
   readonly query?: TSchema;
   readonly body?: TSchema;

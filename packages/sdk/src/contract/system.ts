@@ -39,6 +39,8 @@ export const planConfig = operation({
   method: 'POST',
   path: '/v1/config/plan',
   summary: 'What an apply of these files would do. Changes nothing.',
+  needs: 'configure',
+  changesNothing: true,
   body: filesBody,
   answer: planShape,
 });
@@ -47,6 +49,7 @@ export const applyConfig = operation({
   method: 'POST',
   path: '/v1/config/apply',
   summary: 'Does exactly what the plan says; with errors in the files, nothing.',
+  needs: 'configure',
   body: filesBody,
   answer: planShape,
 });
@@ -56,6 +59,8 @@ export const listFacts = operation({
   method: 'GET',
   path: '/v1/facts',
   summary: 'Facts of the journal; with follow=true also those to come.',
+  needs: 'read',
+  about: 'each',
   query: Type.Object({
     after: Type.Optional(Type.Integer({ minimum: 0, description: 'cursor to go on from; absent: the last `count` facts' })),
     count: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000, description: 'Default: 50.' })),
@@ -95,6 +100,8 @@ export const getStatus = operation({
   method: 'GET',
   path: '/v1/status',
   summary: 'The daemon itself: version, files, listeners.',
+  needs: 'read',
+  about: 'each',
   answer: statusShape,
 });
 export const getAuthority = operation({
@@ -102,6 +109,8 @@ export const getAuthority = operation({
   method: 'GET',
   path: '/v1/authority',
   summary: 'Certificate of the local authority that `tls: internal` uses.',
+  needs: 'read',
+  about: 'each',
   answer: Type.Object({ certificate: Type.String({ description: 'PEM' }) }),
 });
 export const upgradeDaemon = operation({
@@ -109,6 +118,7 @@ export const upgradeDaemon = operation({
   method: 'POST',
   path: '/v1/upgrade',
   summary: 'The daemon becomes another program, in the same process, which takes over what runs. Answers with its status before that.',
+  needs: 'daemon',
   body: programShape,
   answer: statusShape,
 });
@@ -117,5 +127,6 @@ export const shutDown = operation({
   method: 'POST',
   path: '/v1/shutdown',
   summary: 'Stops all services in order, then Steward.',
+  needs: 'daemon',
   answer: Type.Object({ stopping: Type.Integer({ description: 'instances being stopped' }) }),
 });

@@ -7,7 +7,9 @@ import { type OperationName, operations } from '@steward/sdk/contract/contract';
 import type { Input, Operation } from '@steward/sdk/contract/operation';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { StewardError } from '../errors.ts';
-import type { Handler, Handlers, Rooms, StreamItem } from './handlers.ts';
+import { may, type Subject } from '../identity/identity.ts';
+import { authorize, resourceOf } from './authorize.ts';
+import type { Caller, Handler, Handlers, Rooms, StreamItem } from './handlers.ts';
 import { bootHandlers } from './operations/boot.ts';
 import { instanceHandlers } from './operations/instances.ts';
 import { logHandlers } from './operations/logs.ts';
@@ -87,17 +89,32 @@ async function stream(
   }
 }
 
-function addOperation(app: FastifyInstance, operation: Operation, handler: Handler<Operation>): void {
+const callerOf = (subject: Subject, from: string): Caller => ({
+  subject,
+  from,
+  may: (right, spec) => may(subject, right, resourceOf(spec)),
+});
+
+const local = callerOf({ kind: 'local', name: 'local', grants: [{ role: 'super' }] }, 'control socket');
+
+function addOperation(app: FastifyInstance, operation: Operation, handler: Handler<Operation>, { supervisor }: Rooms): void {
   const { params, query, body } = operation;
+  const known = () => supervisor.views().map(({ spec }) => spec);
   app.route({
     method: operation.method,
     url: operation.path,
     schema: { ...(params && { params }), ...(query && { querystring: query }), ...(body && { body }) },
     handler: async (request, reply) => {
       const input = { params: request.params, query: request.query, body: request.body } as Input<Operation>;
-      if (!operation.stream) return (handler as (input: Input<Operation>) => unknown)(input);
-      const begin = handler as unknown as (input: Input<Operation>, signal: AbortSignal) => AsyncGenerator<StreamItem<unknown>>;
-      await stream(request, reply, (signal) => begin(input, signal));
+      const caller = local;
+      authorize(operation, request, caller.subject, known);
+      if (!operation.stream) return (handler as (input: Input<Operation>, caller: Caller) => unknown)(input, caller);
+      const begin = handler as unknown as (
+        input: Input<Operation>,
+        caller: Caller,
+        signal: AbortSignal,
+      ) => AsyncGenerator<StreamItem<unknown>>;
+      await stream(request, reply, (signal) => begin(input, caller, signal));
       return reply;
     },
   });
@@ -133,7 +150,7 @@ export function createApi(rooms: Rooms, onError: (error: unknown) => void): Api 
     ...bootHandlers(rooms),
   };
   for (const [name, operation] of Object.entries(operations))
-    addOperation(app, operation as Operation, handlers[name as OperationName] as Handler<Operation>);
+    addOperation(app, operation as Operation, handlers[name as OperationName] as Handler<Operation>, rooms);
   return {
     async listen(socketPath) {
       rmSync(socketPath, { force: true });

@@ -3,8 +3,11 @@ import type { BootInfo } from '@steward/sdk/contract/boot';
 import type { OperationName, Operations } from '@steward/sdk/contract/contract';
 import type { Traffic } from '@steward/sdk/contract/gateway';
 import type { Answer, Input, Operation } from '@steward/sdk/contract/operation';
+import type { Right } from '@steward/sdk/contract/rights';
 import type { Plan, Status } from '@steward/sdk/contract/system';
 import type { BootRequest } from '../boot/boot.ts';
+import type { InstanceSpec } from '../config/model.ts';
+import type { Subject } from '../identity/identity.ts';
 import type { Journal } from '../journal.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
 import type { Bell } from './bell.ts';
@@ -15,9 +18,18 @@ export interface StreamItem<T> {
   readonly data: T;
 }
 
+/** Who asks, and from where. */
+export interface Caller {
+  readonly subject: Subject;
+  /** An address, or `control socket`. */
+  readonly from: string;
+  /** Whether it has a right over a service. */
+  may(right: Right, spec: Pick<InstanceSpec, 'service' | 'group'>): boolean;
+}
+
 export type Handler<O extends Operation> = O extends { stream: true }
-  ? (input: Input<O>, signal: AbortSignal) => AsyncGenerator<StreamItem<Answer<O>>>
-  : (input: Input<O>) => Answer<O> | Promise<Answer<O>>;
+  ? (input: Input<O>, caller: Caller, signal: AbortSignal) => AsyncGenerator<StreamItem<Answer<O>>>
+  : (input: Input<O>, caller: Caller) => Answer<O> | Promise<Answer<O>>;
 
 export type Handlers = { readonly [N in OperationName]: Handler<Operations[N]> };
 

@@ -2,12 +2,13 @@
 import { statSync } from 'node:fs';
 import type { InstanceInfo } from '@steward/sdk/contract/instances';
 import { addressName } from '../../config/address.ts';
+import type { InstanceSpec } from '../../config/model.ts';
 import { didYouMean } from '../../config/near.ts';
 import { findSignal, type SignalName, signalNames } from '../../config/signals.ts';
 import { StewardError } from '../../errors.ts';
 import type { Usage } from '../../kernel/process-table.ts';
 import type { InstanceView, Supervisor } from '../../supervisor/supervisor.ts';
-import type { Handlers, Rooms } from '../handlers.ts';
+import type { Caller, Handlers, Rooms } from '../handlers.ts';
 import { resolveNames } from '../names.ts';
 
 interface Sample {
@@ -126,11 +127,8 @@ export function instanceHandlers({
   let earlier: Sample | undefined;
   let looked: Sample | undefined;
   const lastLine = createLastLines(supervisor);
-  const named = (names: readonly string[]): string[] =>
-    resolveNames(
-      names,
-      supervisor.views().map(({ spec }) => spec),
-    );
+  const seenBy = (caller: Caller): InstanceSpec[] => supervisor.views().flatMap(({ spec }) => (caller.may('read', spec) ? [spec] : []));
+  const named = (names: readonly string[], caller: Caller): string[] => resolveNames(names, seenBy(caller));
   const describe = (ids: readonly string[]): InstanceInfo[] =>
     ids.flatMap((id) => {
       const view = supervisor.view(id);
@@ -166,28 +164,28 @@ export function instanceHandlers({
   }
 
   return {
-    listInstances({ query }) {
-      const ids = query.names === undefined ? supervisor.views().map(({ spec }) => spec.id) : named(query.names.split(','));
+    listInstances({ query }, caller) {
+      const ids = query.names === undefined ? seenBy(caller).map(({ id }) => id) : named(query.names.split(','), caller);
       return { instances: query.brief ? describe(ids) : withUsage(ids) };
     },
-    startInstances({ body }) {
-      const ids = named(body.names);
+    startInstances({ body }, caller) {
+      const ids = named(body.names, caller);
       supervisor.start(ids);
       return { instances: describe(ids) };
     },
-    async stopInstances({ body }) {
-      const ids = named(body.names);
+    async stopInstances({ body }, caller) {
+      const ids = named(body.names, caller);
       await supervisor.stop(ids);
       return { instances: describe(ids) };
     },
-    restartInstances({ body }) {
-      const ids = named(body.names);
+    restartInstances({ body }, caller) {
+      const ids = named(body.names, caller);
       supervisor.restart(ids);
       return { instances: describe(ids) };
     },
-    signalInstances({ body }) {
+    signalInstances({ body }, caller) {
       const signal = parseSignal(body.signal);
-      return { instances: describe(supervisor.signal(named(body.names), signal)) };
+      return { instances: describe(supervisor.signal(named(body.names, caller), signal)) };
     },
   };
 }

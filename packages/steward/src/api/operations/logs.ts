@@ -5,7 +5,7 @@ import type { LogLine, readLogs } from '@steward/sdk/contract/instances';
 import type { Input } from '@steward/sdk/contract/operation';
 import { StewardError } from '../../errors.ts';
 import { type Beginning, fieldsOf, type Output, type RunMark } from '../../output/output.ts';
-import type { Handlers, Rooms, StreamItem } from '../handlers.ts';
+import type { Caller, Handlers, Rooms, StreamItem } from '../handlers.ts';
 import { type LogFilter, parsePattern } from '../log-filter.ts';
 import { type LogSource, lastWanted, type MergedLine, mergeLogs, type Start } from '../log-merge.ts';
 import { resolveNames } from '../names.ts';
@@ -93,8 +93,8 @@ function filterOf({ since, until, grep, ignoreCase = false, level }: Query, runO
 export function logHandlers({ supervisor, growth }: Rooms): Pick<Handlers, 'readLogs'> {
   const { output } = supervisor;
 
-  const sourcesFor = (names: string | undefined): LogSource[] => {
-    const views = supervisor.views();
+  const sourcesFor = (names: string | undefined, caller: Caller): LogSource[] => {
+    const views = supervisor.views().filter(({ spec }) => caller.may('logs', spec));
     const ids = new Set(
       names === undefined
         ? views.map(({ spec }) => spec.id)
@@ -136,12 +136,12 @@ export function logHandlers({ supervisor, growth }: Rooms): Pick<Handlers, 'read
   }
 
   return {
-    async *readLogs({ query }, signal) {
+    async *readLogs({ query }, caller, signal) {
       const { names, follow = false, lines, marks = false, fields = false } = query;
       const beganMs = Date.now();
       const pause = createPause();
       await output.settle();
-      const all = sourcesFor(names);
+      const all = sourcesFor(names, caller);
       const runOf = runsWanted(query, all, output);
       const sources = runOf === undefined ? all : all.filter(({ instance }) => runOf(instance) !== undefined);
       const filter = filterOf(query, runOf);
@@ -159,7 +159,7 @@ export function logHandlers({ supervisor, growth }: Rooms): Pick<Handlers, 'read
       yield* now();
       if (!follow) return;
       for await (const _ of growth.until(signal)) {
-        if (runOf === undefined) merge.add(sourcesFor(names), beganMs); // services that were added since
+        if (runOf === undefined) merge.add(sourcesFor(names, caller), beganMs); // services that were added since
         yield* now();
       }
     },

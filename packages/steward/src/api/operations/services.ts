@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { InstanceSpec } from '../../config/model.ts';
 import { StewardError } from '../../errors.ts';
 import { CannotStart, oneOff, type Supervisor } from '../../supervisor/supervisor.ts';
-import type { Handlers, Rooms } from '../handlers.ts';
+import type { Caller, Handlers, Rooms } from '../handlers.ts';
 import { resolveNames } from '../names.ts';
 import { describeInstance } from './instances.ts';
 
@@ -44,11 +44,12 @@ export function serviceHandlers({
   supervisor,
   system,
 }: Rooms): Pick<Handlers, 'reloadServices' | 'scaleService' | 'runCommand' | 'forgetRun' | 'getEnvironment'> {
-  const specs = (): InstanceSpec[] => supervisor.views().flatMap(({ spec }) => (spec.temporary === undefined ? [spec] : []));
+  const specs = (caller: Caller): InstanceSpec[] =>
+    supervisor.views().flatMap(({ spec }) => (spec.temporary === undefined && caller.may('read', spec) ? [spec] : []));
 
   /** The first instance that a name means: all of a service have the same environment but for their numbers. */
-  function specOf(name: string): InstanceSpec {
-    const known = specs();
+  function specOf(name: string, caller: Caller): InstanceSpec {
+    const known = specs(caller);
     const [id] = resolveNames([name], known);
     const spec = known.find((one) => one.id === id);
     if (spec === undefined) throw new StewardError('api/unknown-name', `there is no service or instance "${name}"`, { status: 404 });
@@ -56,8 +57,8 @@ export function serviceHandlers({
   }
 
   return {
-    async reloadServices({ body }) {
-      const known = specs();
+    async reloadServices({ body }, caller) {
+      const known = specs(caller);
       const ids = new Set(resolveNames(body.names, known));
       const services = [...new Set(known.flatMap(({ id, service }) => (ids.has(id) ? service : [])))];
       const reports = [];
@@ -69,8 +70,8 @@ export function serviceHandlers({
       const views = supervisor.views().filter(({ spec }) => spec.service === service);
       return { ...scaled, service, instances: views.map(describeInstance) };
     },
-    runCommand({ body: { service, command } }) {
-      const spec = runOf(specOf(service), command as [string, ...string[]]);
+    runCommand({ body: { service, command } }, caller) {
+      const spec = runOf(specOf(service, caller), command as [string, ...string[]]);
       forgetOldest(supervisor);
       supervisor.addTemporary(spec);
       const view = supervisor.view(spec.id);
@@ -82,9 +83,9 @@ export function serviceHandlers({
       if (isRun) supervisor.dismiss(instance);
       return { forgotten: isRun };
     },
-    getEnvironment({ body: { service, command } }) {
+    getEnvironment({ body: { service, command } }, caller) {
       try {
-        const { words, cwd, env, umask } = oneOff({ ...specOf(service), command: command as [string, ...string[]] });
+        const { words, cwd, env, umask } = oneOff({ ...specOf(service, caller), command: command as [string, ...string[]] });
         return { words: [...words], cwd, env: { ...env }, ...(umask !== undefined && { umask }) };
       } catch (error) {
         if (!(error instanceof CannotStart)) throw error;

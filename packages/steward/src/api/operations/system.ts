@@ -18,7 +18,7 @@ export function systemHandlers({
   return {
     planConfig: ({ body }) => system.plan(body),
     applyConfig: ({ body }) => system.apply(body),
-    async *listFacts({ query }, signal) {
+    async *listFacts({ query }, _caller, signal) {
       const { after, count = defaultFacts, follow = false } = query;
       const bell = createBell();
       const forget = follow ? journal.follow(() => bell.ring()) : () => {};

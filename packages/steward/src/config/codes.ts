@@ -43,6 +43,8 @@ export const configCodes = {
   'config/route-action': 'A route must say exactly one thing that answers it.',
   'config/header-name': 'A text cannot be the name of a header.',
   'config/header-value': 'The value of a header holds a line break.',
+  'config/api-open': 'The API would be served without TLS to other machines.',
+  'config/api-twice': 'More than one file has an api section.',
   'config/listen': 'A text is neither a port nor address:port.',
   'config/one-of': 'Exactly one of several keys must be given.',
   'config/unknown-variable': 'A text names a variable that does not exist.',

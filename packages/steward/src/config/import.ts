@@ -69,6 +69,14 @@ function bootIn(readings: readonly Reading[]): FileSource['boot'] {
   return { steps: Object.fromEntries(steps), ...(lists.length > 0 && { lists: Object.fromEntries(lists) }) };
 }
 
+/** Its certificate files by absolute paths. */
+function apiAt({ config: { api = {} }, folder }: Reading): NonNullable<FileSource['api']> {
+  const { tls } = api;
+  if (tls === undefined || typeof tls === 'string') return api;
+  const paths = Object.entries(tls).map(([key, path]) => [key, resolve(folder, path)]);
+  return { ...api, tls: Object.fromEntries(paths) };
+}
+
 /** One configuration and its text. All paths are absolute, so the file can stand anywhere. */
 export function importFiles(readings: readonly Reading[]): { config: FileSource; yaml: string } {
   const collect = <T>(pick: (reading: Reading) => Record<string, T> | undefined): Record<string, T> =>
@@ -84,12 +92,14 @@ export function importFiles(readings: readonly Reading[]): { config: FileSource;
   const upstreams = collect(({ config }) => config.upstreams);
   const sites = readings.flatMap(({ config, folder }) => (config.sites ?? []).map((site) => siteAt(folder, site)));
   const gateway = Object.assign({}, ...readings.map(({ config }) => config.gateway ?? {}));
+  const api = readings.find((reading) => reading.config.api !== undefined);
   const name = readings.find(({ config }) => config.name)?.config.name;
   const parts = { services, secrets, boot: bootIn(readings) ?? {}, upstreams, gateway };
   const config: FileSource = {
     ...(name && { name }),
     ...Object.fromEntries(Object.entries(parts).filter(([, part]) => Object.keys(part).length > 0)),
     ...(sites.length > 0 && { sites }),
+    ...(api && { api: apiAt(api) }),
   };
   return { config, yaml: stringify(config, { lineWidth: 0 }) };
 }

@@ -3,7 +3,7 @@
  * the rooms below take their part of it and need no other source.
  */
 import type { SignalName } from './signals.ts';
-import type { GatewaySpec, SiteSpec } from './site-model.ts';
+import type { CertificateFiles, GatewaySpec, ListenSpec, SiteSpec } from './site-model.ts';
 import type { SyslogSpec } from './syslog.ts';
 
 export * from './site-model.ts';
@@ -17,6 +17,17 @@ export interface Config {
   readonly gateway: GatewaySpec;
   /** What is done once after each boot of the machine; undefined when no file says so. */
   readonly boot?: BootSpec;
+  /** Where Steward itself is reached; undefined when only over the control socket. */
+  readonly api?: ApiSpec;
+}
+
+export interface ApiSpec {
+  readonly listen: readonly ListenSpec[];
+  /** Names for the certificate; [] stands for the machine's own. */
+  readonly hosts: readonly string[];
+  readonly tls: 'internal' | 'none' | CertificateFiles;
+  /** Of one address. */
+  readonly requestsPerMinute: number;
 }
 
 export interface BootSpec {

@@ -7,6 +7,7 @@ import { readEnvFile } from './env-file.ts';
 import type { Reading } from './format.ts';
 import type { Config, InstanceSpec, SiteSpec } from './model.ts';
 import { originOf, type Problem, pointerStep } from './problem.ts';
+import { resolveApi } from './resolve-api.ts';
 import { resolveBoot } from './resolve-boot.ts';
 import { gatewaySource, resolveGateway } from './resolve-gateway.ts';
 import { createNamed, type Named, resolveNamed } from './resolve-named.ts';
@@ -196,6 +197,14 @@ export function resolve(readings: readonly Reading[], around: Around): Resolutio
     const written = pair?.reading.config.services?.[service];
     return pair && written && resolveStandIn(pair.scope, service, written, port);
   };
-  const config = { name, instances, sites, gateway: resolveGateway(pairs, gateway, shared.named, sites), ...(boot && { boot }) };
+  const api = resolveApi(pairs);
+  const config = {
+    name,
+    instances,
+    sites,
+    gateway: resolveGateway(pairs, gateway, shared.named, sites),
+    ...(boot && { boot }),
+    ...(api && { api }),
+  };
   return { config, problems: shared.problems, standIn };
 }

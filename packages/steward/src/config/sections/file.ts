@@ -1,5 +1,6 @@
 /** The whole of a steward.yaml. Every reader of a foreign format answers in this shape, so one path leads on from here. */
 import { type Static, Type } from 'typebox';
+import { apiShape } from './api.ts';
 import { bootShape } from './boot.ts';
 import { routeShape } from './route.ts';
 import { compressions, rotations, serviceShape } from './service.ts';
@@ -69,6 +70,7 @@ export const fileShape = Type.Object(
     ),
     limits: Type.Optional(Type.Record(Type.String(), limitShape, { description: 'Counters that several routes share, by name.' })),
     acme: Type.Optional(acmeShape),
+    api: Type.Optional(apiShape),
   },
   { additionalProperties: false, description: "Steward's configuration.", $defs: definitions },
 );

@@ -1,5 +1,6 @@
 /** Steward against its peers, side by side in one run: `npm run bench -- [NAME...] [--rounds N] [--seconds N] [--workers N,N]`. */
 import { parseArgs } from 'node:util';
+import { api } from './api.ts';
 import { runCommandLine } from './command-line.ts';
 import { control } from './control.ts';
 import { download } from './download.ts';
@@ -19,6 +20,7 @@ const measurements: readonly Measurement[] = [
   restartLatency,
   fleet,
   control,
+  api,
   logThroughput,
   faultTable,
   gateway,

@@ -2,6 +2,7 @@
 import { operations } from '../../packages/sdk/src/contract/contract.ts';
 import { factTypes } from '../../packages/sdk/src/contract/facts.ts';
 import type { Operation } from '../../packages/sdk/src/contract/operation.ts';
+import { type Right, rights, roleNames, roles } from '../../packages/sdk/src/contract/rights.ts';
 import { anchorOf, code, page, sentence, table } from './markdown.ts';
 import { explain, type Shape, shapeOf, typeOf, valuesOf } from './shape.ts';
 
@@ -57,11 +58,19 @@ function answerOf(name: string, { answer, stream }: Operation, told: Map<string,
   return [begin, fields(shapeOf(answer), answered)];
 }
 
+function needsOf({ needs, about, local }: Operation): string {
+  if (local) return 'Only at the control socket.';
+  if (needs === 'nothing') return 'Needs no right.';
+  const reach = about === undefined ? '' : about === 'each' ? ' The answer holds what the caller has it for.' : ' It is asked for each service that is named.';
+  return `Needs the right [\`${needs}\`](#rights).${reach}`;
+}
+
 function operationPart(name: string, operation: Operation, told: Map<string, string>): string[] {
   return [
     `### ${name}`,
     `\`${operation.method} ${operation.path}\``,
     sentence(operation.summary),
+    needsOf(operation),
     ...inputOf('In the path', operation.params),
     ...inputOf('Query', operation.query),
     ...inputOf('Body (JSON)', operation.body),
@@ -71,8 +80,8 @@ function operationPart(name: string, operation: Operation, told: Map<string, str
 
 const intro = `# API
 
-The daemon answers HTTP on the unix socket \`control.sock\` in its state directory, which only its owner may open. The command
-line uses nothing else, so whatever it does, a program can do too:
+The daemon answers HTTP on the unix socket \`control.sock\` in its state directory, which only its owner may open, and with an \`api:\` section over
+HTTPS to people with sessions and programs with tokens: [the guide](api-guide.md). The command line uses nothing else, so whatever it does, a program can do too:
 
 \`\`\`sh
 curl --unix-socket /var/lib/steward/control.sock http://localhost/v1/status
@@ -82,6 +91,15 @@ From JavaScript, \`createClient({ socketPath })\` of \`@steward/sdk/client\` has
 
 Answers are JSON. A refusal has a status of 400 or above and the type \`application/problem+json\`: \`code\` (one of
 [these](errors.md)), \`detail\` (what is wrong), \`hint\` (what to do) and \`status\`. A stream ends when its reader goes away.`;
+
+const rightsPart = table(
+  ['Right', 'What it allows', 'Roles that give it'],
+  (Object.entries(rights) as [Right, string][]).map(([right, meaning]) => [
+    code(right),
+    sentence(meaning),
+    roleNames.filter((role) => (roles[role] as readonly Right[]).includes(right)).join(', '),
+  ]),
+);
 
 const factsPart = `## Types of facts
 
@@ -99,6 +117,8 @@ export function apiPage(): string {
       all.map(([name, { method, path, summary }]) => [`[${name}](#${anchorOf(name)})`, code(`${method} ${path}`), sentence(summary)]),
     ),
     ...all.flatMap(([name, operation]) => operationPart(name, operation, told)),
+    '## Rights',
+    rightsPart,
     factsPart,
     table(
       ['Type', 'Meaning'],

@@ -29,6 +29,8 @@ export const codeGroups: readonly { readonly title: string; readonly about: stri
   },
   { title: 'Applying files', about: 'Why an apply or a plan was refused as a whole.', codes: refusalsOf('config') },
   { title: 'API', about: 'Why an operation was refused.', codes: refusalsOf('api') },
+  { title: 'People', about: 'Why a login, or something about people, sessions and tokens, was refused.', codes: refusalsOf('identity') },
+  { title: 'Audit trail', about: 'Why the audit trail cannot be read, or is not whole.', codes: refusalsOf('audit') },
   { title: 'Command line', about: 'Why a command did not run.', codes: refusalsOf('cli') },
   { title: 'Daemon', about: 'Why the daemon did not start.', codes: refusalsOf('daemon') },
 ];

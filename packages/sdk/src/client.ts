@@ -2,12 +2,13 @@
  * A client with one method an operation, over a unix socket or a URL. Answers are plain data; a refusal is a
  * `RequestRefused` with the server's own words, an unreachable server an `Unreachable`.
  */
-import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
+import { type ClientRequest, type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { type OperationName, type Operations, operations } from './contract/contract.ts';
 import type { Answer, Input, Operation } from './contract/operation.ts';
 
-export type ClientTarget = { readonly socketPath: string } | { readonly url: string; readonly token?: string };
+/** The control socket, or an address with a token; `ca` is the certificate (PEM) of an authority that the system does not know. */
+export type ClientTarget = { readonly socketPath: string } | { readonly url: string; readonly token?: string; readonly ca?: string };
 
 /** What the server said no to: the fields of application/problem+json (RFC 9457). */
 export class RequestRefused extends Error {
@@ -33,7 +34,15 @@ export interface StreamEvent<T> {
   readonly data: T;
 }
 
-type Given<O extends Operation> = Partial<Input<O>>;
+/** What goes along as headers. */
+export interface Conditions {
+  /** ETag of the texts that are meant to be changed: refused with 412 when they are others by now. */
+  readonly ifMatch?: string;
+  /** The same request with the same key is done once. */
+  readonly idempotencyKey?: string;
+}
+
+type Given<O extends Operation> = Partial<Input<O>> & Conditions;
 
 export type Client = {
   [N in OperationName]: Operations[N] extends { stream: true }
@@ -41,7 +50,7 @@ export type Client = {
     : (input?: Given<Operations[N]>, signal?: AbortSignal) => Promise<Answer<Operations[N]>>;
 };
 
-interface Call {
+interface Call extends Conditions {
   readonly params?: unknown;
   readonly query?: unknown;
   readonly body?: unknown;
@@ -56,18 +65,32 @@ function pathOf(operation: Operation, call: Call): string {
     : `${path}?${new URLSearchParams(query.map(([name, value]): [string, string] => [name, String(value)]))}`;
 }
 
+function requestUrl(
+  { url, ca }: { readonly url: string; readonly ca?: string },
+  path: string,
+  options: RequestOptions,
+  onAnswer: (response: IncomingMessage) => void,
+): ClientRequest {
+  const whole = new URL(path, url);
+  return whole.protocol === 'https:'
+    ? requestHttps(whole, { ...options, ...(ca && { ca }) }, onAnswer)
+    : requestHttp(whole, options, onAnswer);
+}
+
 function send(target: ClientTarget, operation: Operation, call: Call, signal: AbortSignal | undefined): Promise<IncomingMessage> {
   const text = call.body === undefined ? undefined : JSON.stringify(call.body);
   const headers: Record<string, string> = { accept: operation.stream ? 'text/event-stream' : 'application/json' };
   if (text !== undefined) Object.assign(headers, { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) });
   if ('token' in target && target.token) headers.authorization = `Bearer ${target.token}`;
+  if (call.ifMatch !== undefined) headers['if-match'] = `"${call.ifMatch}"`;
+  if (call.idempotencyKey !== undefined) headers['idempotency-key'] = call.idempotencyKey;
   const options: RequestOptions = { method: operation.method, headers, agent: false, ...(signal && { signal }) };
   const path = pathOf(operation, call);
   return new Promise((resolve, reject) => {
     const made =
       'socketPath' in target
         ? requestHttp({ ...options, socketPath: target.socketPath, path }, resolve)
-        : (target.url.startsWith('https:') ? requestHttps : requestHttp)(new URL(path, target.url), options, resolve);
+        : requestUrl(target, path, options, resolve);
     made.once('error', (error) => reject(new Unreachable(error.message, { cause: error })));
     made.end(text);
   });
@@ -98,7 +121,7 @@ async function accepted(response: IncomingMessage): Promise<IncomingMessage> {
 }
 
 /** Reads server-sent events (the WHATWG's format, as far as our server writes it). */
-async function* eventsOf(response: IncomingMessage): AsyncGenerator<StreamEvent<unknown>> {
+async function* eventsOf(response: IncomingMessage, signal: AbortSignal | undefined): AsyncGenerator<StreamEvent<unknown>> {
   let rest = '';
   response.setEncoding('utf8');
   try {
@@ -117,7 +140,8 @@ async function* eventsOf(response: IncomingMessage): AsyncGenerator<StreamEvent<
       }
     }
   } catch (error) {
-    if ((error as Error).name !== 'AbortError') throw new Unreachable('the stream broke', { cause: error });
+    // Over TLS an end that the caller wanted looks like a broken connection.
+    if (!signal?.aborted && (error as Error).name !== 'AbortError') throw new Unreachable('the stream broke', { cause: error });
   }
 }
 
@@ -128,7 +152,7 @@ export function createClient(target: ClientTarget): Client {
       return [
         name,
         async function* (call: Call = {}, signal?: AbortSignal) {
-          yield* eventsOf(await accepted(await send(target, operation, call, signal)));
+          yield* eventsOf(await accepted(await send(target, operation, call, signal)), signal);
         },
       ];
     }

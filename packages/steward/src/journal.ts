@@ -38,8 +38,13 @@ const fromRow = ({ seq, at_ms, type, subject, data }: Row): Fact => ({
   ...(JSON.parse(data) as Pick<Fact, 'message' | 'data'>),
 });
 
-/** A fact that cannot be kept (a full disk) still reaches listeners. */
-export function createJournal(store: Store, now: () => number): Journal {
+type Data = NonNullable<Fact['data']>;
+
+const maskedData = (data: Data, mask: (text: string) => string): Data =>
+  Object.fromEntries(Object.entries(data).map(([name, value]) => [name, typeof value === 'string' ? mask(value) : value]));
+
+/** A fact that cannot be kept (a full disk) still reaches listeners. `mask` takes out of texts what nobody is to read. */
+export function createJournal(store: Store, now: () => number, mask: (text: string) => string = (text) => text): Journal {
   const listeners = new Set<(fact: Fact) => void>();
   const [newest] = store.all<{ seq: number | null }>('select max(seq) as seq from fact');
   let cursor = newest?.seq ?? 0;
@@ -58,9 +63,10 @@ export function createJournal(store: Store, now: () => number): Journal {
   }
 
   return {
-    record(statement) {
+    record({ message, data, ...statement }) {
       const atMs = now();
-      const fact: Fact = { cursor: ++cursor, at: new Date(atMs).toISOString(), ...statement };
+      const told = { message: mask(message), ...(data && { data: maskedData(data, mask) }) };
+      const fact: Fact = { cursor: ++cursor, at: new Date(atMs).toISOString(), ...statement, ...told };
       save(fact, atMs);
       for (const listener of [...listeners]) listener(fact);
     },

@@ -1,7 +1,8 @@
 /**
  * The state directory: everything that outlives the daemon is in it, and one daemon at a time owns it.
  *
- *   state.db  secret.key  control.sock  daemon.log       0600: the daemon's own
+ *   state.db  secret.key  secrets.key  control.sock  daemon.log       0600: the daemon's own
+ *   secrets/ 0711 values of secrets as files, while a run lasts, where /run is not in memory
  *   io/ 0700 pipes and keeper   logs/ 0750   authority/ 0700   acme/ 0700   gateway/ 0700 the workers' table   sockets/ 0711 by service   notify/ 0711 sd_notify
  */
 import { randomBytes } from 'node:crypto';

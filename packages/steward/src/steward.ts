@@ -11,14 +11,18 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Plan, Status } from '@steward/sdk/contract/system';
-import { type Api, createApi, createBell, type FilesRequest, type System } from './api/api.ts';
+import { type Api, createApi, createBell, createRepeats, createXmlRpc, type FilesRequest, type System } from './api/api.ts';
+import { createAudit } from './audit/audit.ts';
 import { type BootRecord, createBoot } from './boot/boot.ts';
 import { createBootRunner } from './boot-service.ts';
 import { addressName } from './config/address.ts';
-import { type Config, type InstanceSpec, plainGateway } from './config/model.ts';
+import { type Config, type InstanceSpec, plainGateway, standardAuditMs } from './config/model.ts';
 import type { Change } from './config/plan.ts';
 import { formatPlace, formatProblems, hasErrors } from './config/problem.ts';
 import { type Loaded, loadConfig } from './config/read.ts';
+import { baseOf, type StoredSecrets } from './config/stored-secret.ts';
+import { createConfigHistory } from './config-history.ts';
+import { createConfiguration } from './configuration.ts';
 import { StewardError } from './errors.ts';
 import {
   type Acme,
@@ -28,6 +32,7 @@ import {
   createAcme,
   createGateway,
   createLogFiles,
+  describeSites,
   type Gateway,
   type LogFiles,
   listenerName,
@@ -36,11 +41,14 @@ import {
   logFilesOf,
   noChallenges,
   openAuthority,
+  type Served,
   sumTraffic,
   workerCommand,
   workerProgram,
 } from './gateway/gateway.ts';
 import { gatewayInstances, gatewayService, gatewayUser } from './gateway-service.ts';
+import { createGroups } from './groups.ts';
+import { createIdentity } from './identity/identity.ts';
 import { createJournal } from './journal.ts';
 import { ticksSinceBoot } from './kernel/age.ts';
 import type { DeadChild } from './kernel/children.ts';
@@ -48,6 +56,7 @@ import { freePort } from './kernel/free-port.ts';
 import { lockHolder } from './kernel/locks.ts';
 import { bootId, startTimeOf } from './kernel/process-table.ts';
 import { countsOf, inForce, type Scaling, scaledTo } from './scaling.ts';
+import { createSecrets, secretFolderFor, takeKey } from './secrets/secrets.ts';
 import { claimState, type StateFolder, secretKeyIn } from './state-folder.ts';
 import { openStore, type Store } from './store/store.ts';
 import { createSupervisor, type InstanceView, type User } from './supervisor/supervisor.ts';
@@ -102,6 +111,15 @@ const emptyConfig: Config = {
 /** A full disk makes every write fail: it is told once in a while. */
 const storeErrorEveryMs = 60_000;
 
+/** Names under which the API is reached when the files name none. */
+const ownNames = (): string[] => [...new Set([hostname(), 'localhost', '127.0.0.1', '[::1]'])];
+
+/** What the certificate of the API is for; [] when it needs none. */
+function apiServed({ api }: Config): Served[] {
+  if (api === undefined || api.tls === 'none') return [];
+  return [{ hosts: api.hosts.length === 0 ? ownNames() : api.hosts, isDefault: false, tls: api.tls }];
+}
+
 /** What the gateway serves by, as a text to compare with. */
 const gatewayPart = ({ sites, gateway }: Config): string => JSON.stringify([sites, gateway]);
 
@@ -141,7 +159,7 @@ const settings = (store: Store) => ({
     return row === undefined ? undefined : (JSON.parse(row.value) as T);
   },
   set: (name: string, value: unknown): void =>
-    store.run(
+    void store.run(
       'insert into setting (name, value) values (?, ?) on conflict (name) do update set value = excluded.value',
       name,
       JSON.stringify(value),
@@ -175,8 +193,11 @@ function sinceWhen(earlier: SavedProgram | undefined, program: Program): number 
 }
 
 /** Takes the state directory and opens every room; nothing is started yet. @throws StewardError when the directory is taken or unusable. */
-export async function createSteward({ state, program, log }: StewardOptions): Promise<Steward> {
+export async function createSteward({ state, program, log: write }: StewardOptions): Promise<Steward> {
+  const masterKey = takeKey(process.env);
   const claim = claimState(state);
+  let mask = (text: string): string => text;
+  const log: StewardOptions['log'] = (level, message) => write(level, mask(message));
   let storeErrorAt = Number.NEGATIVE_INFINITY;
   const onStoreError = (error: Error): void => {
     if (performance.now() - storeErrorAt < storeErrorEveryMs) return;
@@ -187,8 +208,21 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
   const saved = settings(store);
   const earlier = saved.get<SavedProgram>('program');
   const secretKey = secretKeyIn(state);
-  const journal = createJournal(store, () => Date.now());
+  const secrets = createSecrets({ store, source: masterKey.source, folder: state.path, markKey: secretKey, now: () => Date.now() });
+  ({ mask } = secrets);
+  const journal = createJournal(store, () => Date.now(), mask);
+  const identity = createIdentity({ store, secretKey, issuer: `Steward ${hostname()}`, now: () => Date.now() });
+  const audit = createAudit({
+    store,
+    now: () => Date.now(),
+    mask: secrets.mask,
+    onTrouble: (message) => {
+      journal.record({ type: 'audit.trouble', subject: 'audit', message });
+      log('error', message);
+    },
+  });
   const growth = createBell();
+  const history = createConfigHistory(store, () => Date.now());
   const startedAt = new Date();
 
   let config = emptyConfig;
@@ -197,6 +231,9 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
   let standInOf: Loaded['standIn'] | undefined;
   /** The files in force as they were read, without numbers that were set by hand. */
   let asWritten: Loaded | undefined;
+  /** The stored secrets in force: those of the last apply, and those that were set since, by name. */
+  let stored: StoredSecrets = () => undefined;
+  let setSince: ReadonlyMap<string, StoredSecrets> = new Map();
   let scaling: Scaling = saved.get<Scaling>('scaling') ?? {};
   let certificates: ReadonlyMap<string, Certificate> = new Map();
   let siteFiles: ReadonlyMap<string, string> = new Map();
@@ -225,12 +262,14 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
     notifyFolder: state.notify,
     logFolder: state.logs,
     secretKey,
+    secretFolder: secretFolderFor(state.path),
+    mask: secrets.currentMask,
     socketGroup: () => gatewayAs?.gid,
     placeOf: (service, field) => placeOf(service, field),
     capabilitiesOf: (service) => (service === gatewayService ? ['net_bind_service'] : []),
     gateOf: (service) => boot.gateOf(service),
     drained: (spec) => drained(spec),
-    standIn: async (service) => standInOf?.(service, await freePort()),
+    standIn: async (service) => (groups.readingOf(service)?.standIn ?? standInOf)?.(service, await freePort()),
     record: (type, subject, message, data) => {
       journal.record({ type, subject, message, ...(data && { data }) });
       if (type === 'instance.fatal' || type.startsWith('output.')) log('warn', `${subject}: ${message}`);
@@ -260,12 +299,15 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
     log('warn', `gateway: ${message}`);
   }
 
+  /** By name; those of an authority out there in place of what stands in for them. */
+  const certificatesNow = (): ReadonlyMap<string, Certificate> => new Map([...certificates, ...(acme?.certificates() ?? [])]);
+
   /** Sends the gateway what is reachable now, if that is news; resolves when its workers serve by it. Never rejects. */
   async function publishTable(): Promise<void> {
     if (gateway === undefined) return;
     const table = buildTable(config.sites, config.gateway, {
       endpoints: supervisor.endpoints(),
-      certificates: new Map([...certificates, ...(acme?.certificates() ?? [])]),
+      certificates: certificatesNow(),
       files: siteFiles,
       challenges,
       ticketKeys,
@@ -280,6 +322,13 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
       lastTable = '';
       log('error', `the gateway's table cannot be written: ${(error as Error).message}`);
     }
+  }
+
+  /** Makes the API reachable where the files say. */
+  async function serveApi(): Promise<void> {
+    const [served] = apiServed(config);
+    const pair = served && certificates.get(certificateName(served) ?? '');
+    await api.serve(served !== undefined && pair === undefined ? undefined : config.api, pair);
   }
 
   async function ensureGateway(next: Config, user: User | undefined): Promise<void> {
@@ -360,14 +409,19 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
     ...gatewayInstances(next, workerCommand(state.gateway), user).map((spec) => ({ ...spec, ownProgram: true as const })),
   ];
 
-  function load(request: FilesRequest): { loaded: Loaded; paths: readonly string[] } {
+  function load(
+    request: FilesRequest,
+    texts?: ReadonlyMap<string, string>,
+  ): { loaded: Loaded; stored: StoredSecrets; paths: readonly string[] } {
     const paths = request.files ?? files;
     if (paths.length === 0)
       throw new StewardError('config/no-files', 'no files are given, and none were applied before', {
         status: 400,
         hint: 'Name a file: steward up steward.yaml',
       });
-    return { loaded: loadConfig(paths, { env: process.env, socketFolder: state.sockets, base: request.base ?? '/' }), paths };
+    const now = secrets.snapshot();
+    const around = { env: process.env, socketFolder: state.sockets, base: request.base ?? '/', stored: now, ...(texts && { texts }) };
+    return { loaded: loadConfig(paths, around), stored: now, paths };
   }
 
   /** The same with the numbers of instances that were set by hand and still hold. */
@@ -377,10 +431,10 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
   }
 
   /** What the files amount to, with the problems of certificate files. `internal` also makes those of the local authority. */
-  async function examine(request: FilesRequest, internal: boolean) {
-    const { loaded: asRead, paths } = load(request);
+  async function examine(request: FilesRequest, internal: boolean, texts?: ReadonlyMap<string, string>) {
+    const { loaded: asRead, stored, paths } = load(request, texts);
     const loaded = withScaling(asRead);
-    const sites = loaded.config.sites.filter(({ tls }) => internal || typeof tls !== 'string');
+    const sites = [...loaded.config.sites, ...apiServed(loaded.config)].filter(({ tls }) => internal || typeof tls !== 'string');
     const certs = hasErrors(loaded.problems) ? { certificates, problems: [] } : await loadCertificates(sites, state.authority, Date.now());
     const named = await loadSiteFiles(loaded.config.sites);
     const problems = [...loaded.problems, ...certs.problems, ...named.problems];
@@ -393,6 +447,7 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
       placeOf: (service: string, field: string) => formatPlace(loaded.placeOf(service, field)),
       standInOf: loaded.standIn,
       asWritten: asRead,
+      stored,
       paths,
     };
   }
@@ -444,7 +499,7 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
     return taken.length;
   }
 
-  async function apply(request: FilesRequest): Promise<Plan> {
+  async function apply(request: FilesRequest, by: string): Promise<Plan> {
     const found = await examine(request, true);
     refuseErrors(found);
     const user = workersUser(found.config);
@@ -455,7 +510,9 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
     refuseReplacement(request, found.paths, changes);
     const plan = planOf(found, changes);
     ({ config, certificates, siteFiles, placeOf } = found);
-    ({ standInOf, asWritten } = found);
+    ({ standInOf, asWritten, stored } = found);
+    setSince = new Map();
+    groups.reset();
     scaling = inForce(scaling, asWritten.written);
     saved.set('scaling', scaling);
     gatewayAs = user;
@@ -464,12 +521,16 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
     saved.set('gateway', gatewayPart(config));
     criticalIds = specs.filter(({ critical }) => critical).map(({ id }) => id);
     boot.set(config.boot);
+    audit.keep(config.auditKeepMs ?? standardAuditMs);
     supervisor.apply(specs);
     boot.begin(); // in the same turn: services of the list must not start before it
     ensureLogFiles(config, user);
     await ensureAcme(config);
     wantCertificates(config);
+    await serveApi();
+    await xmlRpc.listen(config.supervisorctl ?? []);
     await publishTable();
+    history.keep({ by, summary: summary(changes), roots: files }, asWritten.texts);
     journal.record({ type: 'config.applied', subject: files.join(' '), message: summary(changes) });
     log('info', `applied ${files.join(' ')}: ${summary(changes)}`);
     return plan;
@@ -487,13 +548,38 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
       });
     scaling = next;
     saved.set('scaling', scaling);
-    ({ config } = loaded);
+    config = groups.restrict(loaded.config);
     standInOf = loaded.standIn;
     supervisor.apply(instancesOf(config, gatewayAs));
     const told = `has ${to} instances now, and had ${from}`;
     journal.record({ type: 'service.scaled', subject: service, message: told, data: { from, to } });
     log('info', `${service} ${told}`);
     return { from, to, written: inFile };
+  }
+
+  /**
+   * Gives a secret that was set to the services that use it, by the files in force as they were read: neither files that were edited
+   * since nor other secrets that were set since are applied with it.
+   */
+  function rotate(name: string): { restarted: string[]; trouble?: string } {
+    if (asWritten === undefined) return { restarted: [] };
+    const since = new Map([...setSince, [name, secrets.snapshot(name)]]);
+    const written = asWritten.withSecrets((wanted) => (since.get(baseOf(wanted)) ?? stored)(wanted));
+    const loaded = withScaling(written);
+    if (hasErrors(loaded.problems)) return { restarted: [], trouble: formatProblems(loaded.problems, loaded.sources) };
+    setSince = since;
+    asWritten = written;
+    config = groups.restrict(loaded.config);
+    standInOf = loaded.standIn;
+    const up = new Set(
+      supervisor.views().flatMap(({ spec, state: { wanted, phase } }) => (wanted === 'up' && phase !== 'EXITED' ? spec.id : [])),
+    );
+    const changes = supervisor.apply(instancesOf(config, gatewayAs));
+    const lacking = config.instances.find(
+      ({ lacks, secrets: used = {} }) => lacks !== undefined && (name in used || `${name}.previous` in used),
+    );
+    const restarted = changes.filter(({ kind, id }) => kind === 'restart' && up.has(id)).map(({ id }) => id);
+    return { restarted, ...(lacking?.lacks !== undefined && { trouble: `${lacking.id}: ${lacking.lacks}` }) };
   }
 
   /** One apply at a time: two at once would each plan against what the other is changing. */
@@ -505,7 +591,8 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
 
   const renewing = setInterval(() => {
     void inTurn(async () => {
-      ({ certificates } = await loadCertificates(config.sites, state.authority, Date.now()));
+      ({ certificates } = await loadCertificates([...config.sites, ...apiServed(config)], state.authority, Date.now()));
+      await serveApi();
       ticketKeys = randomBytes(48).toString('base64');
       await publishTable();
     }).catch((error: Error) => log('error', `certificates cannot be renewed: ${error.message}`));
@@ -525,7 +612,9 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
       () => logFiles?.stop(),
       () => acme?.stop(),
       () => gateway?.stop(),
+      () => xmlRpc.close(),
       () => api.close(), // last of those that speak: who waits for the end waits for this
+      () => audit.stop(),
       () => store.close(),
       () => claim.release(),
     ];
@@ -588,6 +677,7 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
   function letGo(end: End, reason: string): Promise<void> {
     ending ??= inTurn(async () => {
       await close('leave', reason);
+      masterKey.giveBack(process.env); // nothing is started here any more, and what follows needs it
       markEnded(end);
     });
     return ending;
@@ -604,13 +694,59 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
     });
   }
 
-  const system: System = {
-    plan: async (request) => {
-      const found = await examine(request, false);
-      return planOf(found, hasErrors(found.problems) ? [] : supervisor.plan(instancesOf(found.config, workersUser(found.config))));
+  async function plan(request: FilesRequest, texts?: ReadonlyMap<string, string>): Promise<Plan> {
+    const found = await examine(request, false, texts);
+    return planOf(found, hasErrors(found.problems) ? [] : supervisor.plan(instancesOf(found.config, workersUser(found.config))));
+  }
+
+  const configuration = createConfiguration({
+    history,
+    roots: () => files,
+    read: (roots) => (roots.length === 0 ? [] : load({ files: roots }).loaded.texts),
+    plan: (roots, texts) => plan({ files: roots }, new Map(texts.map(({ path, text }) => [path, text]))),
+    apply: (roots, by, replace) => apply({ files: roots, replace }, by),
+    inTurn: (work) => inTurn(work),
+  });
+
+  function useGroups(): void {
+    if (asWritten === undefined) return;
+    config = groups.restrict(withScaling(asWritten).config);
+    const specs = instancesOf(config, gatewayAs);
+    criticalIds = specs.filter(({ critical }) => critical).map(({ id }) => id);
+    const changes = supervisor.apply(specs);
+    journal.record({ type: 'config.applied', subject: files.join(' '), message: `by groups: ${summary(changes)}` });
+  }
+
+  const groups = createGroups({
+    supervisor,
+    read: async () => {
+      const found = await examine({}, false);
+      refuseErrors(found);
+      return found.asWritten;
     },
-    apply: (request) => inTurn(() => apply(request)),
+    applied: () => asWritten,
+    scaled: withScaling,
+    plan: (instances) => supervisor.plan(instancesOf({ ...config, instances }, gatewayAs)),
+    use: useGroups,
+    apply: (by) => apply({}, by),
+    onDown: () => xmlRpc.forget(),
+    isEnding: () => ending !== undefined,
+    inTurn: (work) => inTurn(work),
+    onError: (error) => log('error', `starting over: ${error.message}`),
+  });
+
+  const system: System = {
+    plan: (request) => plan(request),
+    apply: (request, by) => inTurn(() => apply(request, by)),
+    configuration,
+    groups,
+    sites: () => describeSites(config.sites, certificatesNow(), Date.now()),
     scale: (service, to) => inTurn(async () => scale(service, to)),
+    setSecret: (set, restarts) =>
+      inTurn(async () => {
+        const { changed, version } = set();
+        return { changed, version, ...(changed && restarts !== undefined ? rotate(restarts) : { restarted: [] }) };
+      }),
     status: (): Status => ({
       version,
       node: process.version,
@@ -649,15 +785,43 @@ export async function createSteward({ state, program, log }: StewardOptions): Pr
     },
   };
 
-  const api: Api = createApi({ supervisor, journal, system, growth }, (error) => log('error', `bug: ${(error as Error).stack ?? error}`));
+  const rooms = { supervisor, journal, secrets, identity, audit, system, growth };
+  const api: Api = createApi({
+    rooms,
+    keeper: identity,
+    ledger: audit,
+    repeats: createRepeats(store, secretKey, () => Date.now()),
+    onError: (error) => log('error', `bug: ${(error as Error).stack ?? error}`),
+    onTrouble: (message) => {
+      journal.record({ type: 'api.trouble', subject: 'api', message });
+      log('warn', message);
+    },
+  });
+  const xmlRpc = createXmlRpc({
+    rooms,
+    mainLog: state.daemonLog,
+    begin: ({ subject, from, via }, action, names) => {
+      const entry = { as: subject.kind, who: subject.name, via, from, action, object: names.join(' '), details: {} };
+      return audit.begin(entry);
+    },
+    onTrouble: (message) => {
+      journal.record({ type: 'supervisorctl.trouble', subject: 'supervisorctl', message });
+      log('warn', message);
+    },
+    onError: (error) => log('error', `bug: ${(error as Error).stack ?? error}`),
+  });
   await api.listen(state.controlSocket);
   journal.record({ type: 'daemon.started', subject: 'daemon', message: `Steward ${version} started`, data: { pid: process.pid } });
   if (earlier !== undefined && !isSameProgram(earlier, program))
     journal.record({ type: 'daemon.upgraded', subject: 'daemon', message: `${earlier.version} → ${version}, ${program.main}` });
+  if (secrets.locked !== undefined) {
+    journal.record({ type: 'secret.locked', subject: 'secrets', message: secrets.locked });
+    log('warn', `the secrets are locked: ${secrets.locked}`);
+  }
 
   return {
     system,
-    resume: async () => (files.length === 0 ? undefined : system.apply({})),
+    resume: async () => (files.length === 0 ? undefined : system.apply({}, 'daemon')),
     takeOver: async () => recover(),
     ended,
     reaped: ({ pid, code, signal }) => supervisor.reaped(pid, { code, signal }),

@@ -18,7 +18,10 @@ const sources = globSync('packages/*/src/**/*.ts', { cwd: repository })
 /** Every text in quotes or at the end of a message that looks like a code, with the files it stands in. */
 function usedCodes(): Map<string, string[]> {
   const found = sources.flatMap(({ file, text }) =>
-    [...text.matchAll(/['"`[]((?:config|gateway|api|cli|daemon)\/[a-z-]+)['"`\]]/g)].map(([, code]) => ({ file, code: code as string })),
+    [...text.matchAll(/['"`[]((?:config|gateway|api|cli|daemon|identity|audit)\/[a-z-]+)['"`\]]/g)].map(([, code]) => ({
+      file,
+      code: code as string,
+    })),
   );
   return new Map([...Map.groupBy(found, ({ code }) => code)].map(([code, uses]) => [code, uses.map(({ file }) => file)]));
 }

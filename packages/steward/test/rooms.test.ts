@@ -11,10 +11,11 @@ const layers: readonly (readonly string[])[] = [
   ['error-codes.ts'],
   ['kernel', 'config', 'errors.ts', 'version.ts'],
   ['probe', 'store', 'output', 'state-folder.ts'],
-  ['journal.ts', 'audit', 'identity', 'secrets'],
+  ['journal.ts', 'audit', 'identity', 'secrets', 'config-history.ts', 'config-files.ts'],
   ['supervisor', 'gateway', 'boot'],
   ['gateway-service.ts', 'boot-service.ts', 'scaling.ts'],
   ['api'],
+  ['configuration.ts', 'groups.ts'],
   ['steward.ts'],
   ['cli'],
 ];

@@ -36,6 +36,14 @@ export const factTypes = {
   'boot.alert': 'A step with `onFailure: alert` failed for good: the list goes on, and somebody should look.',
   'boot.degraded': 'The boot list is through, and not all of its steps are done.',
   'boot.done': 'All steps of the boot list are done.',
+  'secret.set': 'A secret was stored, or got another value; the message says who uses it.',
+  'secret.removed': 'A stored secret was removed.',
+  'secret.rekeyed': 'The stored secrets have new keys.',
+  'secret.trouble': 'A file by which a process that runs gets a secret cannot be written; the process runs on.',
+  'secret.locked': 'Stored secrets cannot be read: their master key is missing, or it is another one.',
+  'api.trouble': 'The API cannot be reached where the files say, for example because its port is taken.',
+  'audit.trouble': 'The audit trail cannot be written, and waits in memory; or it is written again.',
+  'supervisorctl.trouble': 'supervisorctl is not answered where a file says, because another program has the place.',
   'gateway.trouble': 'The gateway cannot do something now, such as listen on a port that another program has.',
 } as const;
 

@@ -49,6 +49,38 @@ export const trafficShape = Type.Object({
 export type Traffic = Static<typeof trafficShape>;
 export type RouteTraffic = Static<typeof routeTrafficShape>;
 
+export const certificateShape = Type.Object({
+  subject: Type.String(),
+  issuer: Type.String(),
+  names: Type.Array(Type.String(), { description: 'hosts it is for' }),
+  from: Type.String({ format: 'date-time' }),
+  until: Type.String({ format: 'date-time' }),
+  days: Type.Integer({ description: 'until it is no longer good; negative afterwards' }),
+  fingerprint: Type.String({ description: 'SHA-256, hexadecimal' }),
+});
+
+export const siteInfoShape = Type.Object(
+  {
+    hosts: Type.Array(Type.String(), { description: 'empty for any' }),
+    listen: Type.Array(Type.String()),
+    tls: Type.Unsafe<'none' | 'internal' | 'acme' | 'files'>({ enum: ['none', 'internal', 'acme', 'files'] }),
+    certificate: Type.Optional(certificateShape),
+    routes: Type.Array(Type.Object({ path: Type.String(), does: Type.String({ description: 'for people' }) })),
+  },
+  { description: 'What is served under some host names.' },
+);
+export type SiteInfo = Static<typeof siteInfoShape>;
+
+export const listSites = operation({
+  name: 'listSites',
+  method: 'GET',
+  path: '/v1/sites',
+  summary: 'The sites of the gateway with their routes and the certificates they are served with.',
+  needs: 'read',
+  about: 'each',
+  answer: Type.Object({ sites: Type.Array(siteInfoShape) }),
+});
+
 export const getTraffic = operation({
   name: 'getTraffic',
   method: 'GET',

@@ -71,9 +71,61 @@ export const listInstances = operation({
   query: Type.Object({
     names: Type.Optional(Type.String({ description: 'only these: names as in other operations, separated by commas' })),
     brief: Type.Optional(Type.Boolean({ description: 'leave out usage and last line' })),
+    state: Type.Optional(Type.Unsafe<(typeof phases)[number]>({ enum: [...phases], description: 'only those in this state' })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'at most so many. Default: all.' })),
+    after: Type.Optional(Type.String({ description: 'what the page before gave as `next`' })),
   }),
-  answer: touched,
+  answer: Type.Object({
+    instances: Type.Array(instanceShape),
+    next: Type.Optional(Type.String({ description: 'give it as `after` for the next page; absent on the last' })),
+  }),
 });
+export const getInstance = operation({
+  name: 'getInstance',
+  method: 'GET',
+  path: '/v1/instances/:id',
+  summary: 'One instance.',
+  needs: 'read',
+  about: 'each',
+  params: Type.Object({ id: Type.String() }),
+  answer: instanceShape,
+});
+
+export const serviceInfoShape = Type.Object(
+  {
+    name: Type.String(),
+    group: Type.String(),
+    state: Type.Unsafe<(typeof phases)[number] | 'MIXED'>({
+      enum: [...phases, 'MIXED'],
+      description: 'that of all its instances, MIXED when they differ',
+    }),
+    instances: Type.Integer(),
+    running: Type.Integer(),
+    restarts: Type.Integer({ description: 'of all its instances together' }),
+    ids: Type.Array(Type.String(), { description: 'its instances' }),
+  },
+  { description: 'A program that is kept running, as a whole.' },
+);
+export type ServiceInfo = Static<typeof serviceInfoShape>;
+
+export const listServices = operation({
+  name: 'listServices',
+  method: 'GET',
+  path: '/v1/services',
+  summary: 'All services, each as a whole.',
+  needs: 'read',
+  about: 'each',
+  query: Type.Object({
+    group: Type.Optional(Type.String({ description: 'only those of this group' })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'at most so many. Default: all.' })),
+    after: Type.Optional(Type.String({ description: 'what the page before gave as `next`' })),
+  }),
+  answer: Type.Object({
+    services: Type.Array(serviceInfoShape),
+    next: Type.Optional(Type.String({ description: 'give it as `after` for the next page; absent on the last' })),
+  }),
+});
+
 export const startInstances = operation({
   name: 'startInstances',
   method: 'POST',
@@ -223,6 +275,7 @@ export const getEnvironment = operation({
   summary: "What it takes to run a command in a service's environment from here. It holds secrets.",
   needs: 'run',
   about: 'body.service',
+  shownOnce: true,
   body: Type.Object({ service: Type.String(), command: Type.Array(Type.String(), { minItems: 1, maxItems: 10_000 }) }),
   answer: Type.Object({
     words: Type.Array(Type.String(), { description: 'executable and arguments; begin with what sets user and limits' }),

@@ -32,6 +32,10 @@ export interface Operation {
   readonly audited?: true;
   /** Fields of the body whose values nobody gets to see: passwords, codes, values of secrets. */
   readonly masked?: readonly string[];
+  /** Its answer holds what is shown once: it is kept nowhere, so that the request cannot be repeated by a key. */
+  readonly shownOnce?: true;
+  /** Its body holds texts of files: up to 16 MB, where others have 1 MB. */
+  readonly large?: true;
   readonly params?: TSchema;
   readonly query?: TSchema;
   readonly body?: TSchema;

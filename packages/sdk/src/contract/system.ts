@@ -70,6 +70,27 @@ export const listFacts = operation({
   stream: true,
 });
 
+export const pageFacts = operation({
+  name: 'pageFacts',
+  method: 'GET',
+  path: '/v1/facts/page',
+  summary: 'Facts of the journal as one answer, oldest first, from a cursor on.',
+  needs: 'read',
+  about: 'each',
+  query: Type.Object({
+    after: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'what the page before gave as `next`; absent: from the first that is kept' }),
+    ),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'looks at so many. Default: 100.' })),
+    type: Type.Optional(Type.String({ description: 'only this type, or with a final dot all that begin so: `instance.`' })),
+    subject: Type.Optional(Type.String({ description: 'only about this' })),
+  }),
+  answer: Type.Object({
+    facts: Type.Array(factShape),
+    next: Type.Optional(Type.Integer({ description: 'give it as `after` for the next page; absent when there are no more' })),
+  }),
+});
+
 const programShape = Type.Object(
   {
     node: Type.String({ description: 'absolute path of Node' }),

@@ -1,11 +1,11 @@
 /** The command line: finds the command, reads its options, runs it, and turns what went wrong into words and an exit code. */
 import { parseArgs } from 'node:util';
-import { RequestRefused, Unreachable } from '@steward/sdk/client';
+import { createClient, RequestRefused, Unreachable } from '@steward/sdk/client';
 import { didYouMean } from '../config/near.ts';
 import type { ErrorCode } from '../error-codes.ts';
 import { StewardError } from '../errors.ts';
 import { stateFolderAt } from '../state-folder.ts';
-import { type Command, type CommandEntry, clientFor, type Io } from './command.ts';
+import { type Command, type CommandEntry, type Io, targetOf } from './command.ts';
 
 const running = () => import('./commands/up.ts');
 const instances = () => import('./commands/instances.ts');
@@ -13,6 +13,7 @@ const services = () => import('./commands/services.ts');
 const output = () => import('./commands/logs.ts');
 const files = () => import('./commands/config.ts');
 const other = () => import('./commands/other.ts');
+const people = () => import('./commands/people.ts');
 
 const commands: readonly CommandEntry[] = [
   {
@@ -71,6 +72,16 @@ const commands: readonly CommandEntry[] = [
     load: async () => (await files()).check,
   },
   {
+    name: 'history',
+    summary: 'shows the configurations that were applied: when, by whom, what each changed; with a number its texts',
+    load: async () => (await import('./commands/history.ts')).history,
+  },
+  {
+    name: 'rollback',
+    summary: 'writes the texts of an earlier configuration over the files and applies them',
+    load: async () => (await import('./commands/history.ts')).rollback,
+  },
+  {
     name: 'import',
     summary: 'prints supervisord, nginx and Apache files as one steward.yaml; what it cannot take over is told',
     load: async () => (await files()).importCommand,
@@ -85,6 +96,24 @@ const commands: readonly CommandEntry[] = [
     name: 'boot',
     summary: 'runs the boot list of this host, or shows how far it is',
     load: async () => (await import('./commands/boot.ts')).boot,
+  },
+  {
+    name: 'secret',
+    summary: 'stores what services need and nobody is to see: set, list, rm, rekey',
+    load: async () => (await import('./commands/secret.ts')).secret,
+  },
+  { name: 'admin', summary: 'adds a super admin: create NAME', load: async () => (await people()).admin },
+  {
+    name: 'user',
+    summary: 'who may use Steward: list, add, roles, disable, enable, reset, rm, redeem',
+    load: async () => (await people()).user,
+  },
+  { name: 'token', summary: 'what programs use in place of a password: create, list, rm', load: async () => (await people()).token },
+  { name: 'session', summary: 'who is logged in: list, revoke', load: async () => (await people()).session },
+  {
+    name: 'audit',
+    summary: 'shows who did what; verify, export',
+    load: async () => (await import('./commands/audit.ts')).audit,
   },
   { name: 'ca', summary: 'prints the certificate of the local authority that `tls: internal` uses', load: async () => (await other()).ca },
   {
@@ -106,7 +135,12 @@ const commands: readonly CommandEntry[] = [
   { name: 'daemon', summary: 'runs the daemon itself', hidden: true, load: async () => (await running()).daemon },
 ];
 
-const everywhere = { help: { type: 'boolean', short: 'h' }, state: { type: 'string' } } as const;
+const everywhere = {
+  help: { type: 'boolean', short: 'h' },
+  state: { type: 'string' },
+  url: { type: 'string' },
+  'token-file': { type: 'string' },
+} as const;
 
 function overview(): string {
   const rows = commands.filter(({ hidden }) => !hidden).map(({ name, summary }) => `  ${name.padEnd(14)} ${summary}`);
@@ -116,6 +150,7 @@ function overview(): string {
     ...rows,
     '',
     '  --state DIR  the state directory (default: $STEWARD_STATE, else /var/lib/steward for root, ~/.local/state/steward for others)',
+    '  --url URL    a Steward on another machine, with a token in $STEWARD_TOKEN or --token-file F (default: $STEWARD_URL; $STEWARD_CA: its authority)',
     '  -h, --help   of the command',
     '',
     'Exit codes: 0 done, 1 failed, 2 your input, 3 cannot reach Steward.',
@@ -161,7 +196,9 @@ async function runCommand(entry: CommandEntry, words: readonly string[], io: Io)
     throw usageError(command, `${command.name} takes no names, and got "${positionals[0]}"`);
   if (command.takes === 'some' && positionals.length === 0) throw usageError(command, `${command.name} needs at least one name`);
   const state = stateFolderAt(values.state as string | undefined);
-  return command.run({ values, positionals, io, state, client: clientFor(state) });
+  const target = targetOf(values, io.env, state);
+  if ('url' in target && command.here) throw usageError(command, `${command.name} is done on the machine itself, not by --url`);
+  return command.run({ values, positionals, io, state, client: createClient(target) });
 }
 
 /** Says what went wrong; the exit code that goes with it. */

@@ -77,6 +77,11 @@ function apiAt({ config: { api = {} }, folder }: Reading): NonNullable<FileSourc
   return { ...api, tls: Object.fromEntries(paths) };
 }
 
+/** Its socket by an absolute path. */
+function supervisorctlAt({ config: { supervisorctl = {} }, folder }: Reading): NonNullable<FileSource['supervisorctl']> {
+  return { ...supervisorctl, ...(supervisorctl.unix && { unix: withPaths(supervisorctl.unix, folder, 'path') }) };
+}
+
 /** One configuration and its text. All paths are absolute, so the file can stand anywhere. */
 export function importFiles(readings: readonly Reading[]): { config: FileSource; yaml: string } {
   const collect = <T>(pick: (reading: Reading) => Record<string, T> | undefined): Record<string, T> =>
@@ -93,6 +98,8 @@ export function importFiles(readings: readonly Reading[]): { config: FileSource;
   const sites = readings.flatMap(({ config, folder }) => (config.sites ?? []).map((site) => siteAt(folder, site)));
   const gateway = Object.assign({}, ...readings.map(({ config }) => config.gateway ?? {}));
   const api = readings.find((reading) => reading.config.api !== undefined);
+  const audit = readings.find((reading) => reading.config.audit !== undefined)?.config.audit;
+  const ctl = readings.filter((reading) => reading.config.supervisorctl !== undefined);
   const name = readings.find(({ config }) => config.name)?.config.name;
   const parts = { services, secrets, boot: bootIn(readings) ?? {}, upstreams, gateway };
   const config: FileSource = {
@@ -100,6 +107,8 @@ export function importFiles(readings: readonly Reading[]): { config: FileSource;
     ...Object.fromEntries(Object.entries(parts).filter(([, part]) => Object.keys(part).length > 0)),
     ...(sites.length > 0 && { sites }),
     ...(api && { api: apiAt(api) }),
+    ...(audit && { audit }),
+    ...(ctl.length > 0 && { supervisorctl: Object.assign({}, ...ctl.map(supervisorctlAt)) }),
   };
   return { config, yaml: stringify(config, { lineWidth: 0 }) };
 }

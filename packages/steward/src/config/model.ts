@@ -19,7 +19,14 @@ export interface Config {
   readonly boot?: BootSpec;
   /** Where Steward itself is reached; undefined when only over the control socket. */
   readonly api?: ApiSpec;
+  /** How long entries of the audit trail are kept, 0 for ever; undefined: `standardAuditMs`. */
+  readonly auditKeepMs?: number;
+  /** Where supervisorctl is answered. Addresses are unique. */
+  readonly supervisorctl?: readonly SupervisorctlListener[];
 }
+
+/** Two years. */
+export const standardAuditMs = 730 * 24 * 60 * 60 * 1000;
 
 export interface ApiSpec {
   readonly listen: readonly ListenSpec[];
@@ -28,6 +35,35 @@ export interface ApiSpec {
   readonly tls: 'internal' | 'none' | CertificateFiles;
   /** Of one address. */
   readonly requestsPerMinute: number;
+}
+
+/** A name and a password to be given; the password may be `{SHA}` with its SHA-1 in hexadecimal digits. */
+export interface Credentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** A place where supervisorctl is answered; without credentials, whoever reaches it is. */
+export type SupervisorctlListener = UnixListener | TcpListener;
+
+export interface UnixListener {
+  readonly kind: 'unix';
+  /** Absolute path. */
+  readonly path: string;
+  /** Permission bits. */
+  readonly mode: number;
+  /** Whose file it is, by name or number; undefined is Steward's own. */
+  readonly user?: string;
+  readonly group?: string;
+  readonly credentials?: Credentials;
+}
+
+export interface TcpListener {
+  readonly kind: 'tcp';
+  /** Undefined is every address. */
+  readonly host?: string;
+  readonly port: number;
+  readonly credentials?: Credentials;
 }
 
 export interface BootSpec {
@@ -101,6 +137,14 @@ export interface InstanceSpec {
   readonly env: Readonly<Record<string, string>>;
   /** Names in `env` whose value holds a secret: shown nowhere. */
   readonly secretEnv: readonly string[];
+  /** Stored secrets it uses, as written (`db`, `db.previous`), each with a mark of its value; '' when that cannot be had. */
+  readonly secrets?: Readonly<Record<string, string>>;
+  /** Secrets it gets as files: base64, and the variable that gets the path. Shown nowhere. */
+  readonly secretFiles?: readonly { readonly variable: string; readonly content: string }[];
+  /** Why it cannot be started now: a stored secret that cannot be had. */
+  readonly lacks?: string;
+  /** It is a record, with hashes for secret values: nothing can be started by it. */
+  readonly masked?: true;
   readonly inheritEnv: boolean;
   readonly user?: string;
   readonly userGroup?: string;

@@ -20,13 +20,15 @@ export interface Change {
 /** A spec as it is compared and kept on disk: secret values are replaced by a keyed hash, which tells a change and nothing else. */
 export type PlainSpec = InstanceSpec;
 
-/** `key` is private to this installation; without it the hashes say nothing about the secrets. */
+/** `key` is private to this installation; without it the hashes say nothing about the secrets. A record stays as it is. */
 export function withoutSecrets(spec: InstanceSpec, key: string): PlainSpec {
+  if (spec.masked) return spec;
   const hidden = (value: string): string => `hidden:${createHmac('sha256', key).update(value).digest('base64url').slice(0, 22)}`;
   const env = Object.fromEntries(
     Object.entries(spec.env).map(([name, value]) => [name, spec.secretEnv.includes(name) ? hidden(value) : value]),
   );
-  return { ...spec, env };
+  const secretFiles = spec.secretFiles?.map(({ variable, content }) => ({ variable, content: hidden(content) }));
+  return { ...spec, env, ...(secretFiles && { secretFiles }), masked: true };
 }
 
 /** The command of a process of which nothing is known but that it is ours. */
@@ -37,6 +39,8 @@ const atStart: readonly (keyof InstanceSpec)[] = [
   'command',
   'cwd',
   'env',
+  'secrets',
+  'secretFiles',
   'inheritEnv',
   'user',
   'userGroup',
@@ -70,10 +74,34 @@ const show = (value: unknown): string => {
 
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-/** Which variables differ, by name: a value may be private. */
-function envReasons(before: Readonly<Record<string, string>>, after: Readonly<Record<string, string>>): string[] {
+type Values = Readonly<Record<string, string>>;
+
+/** Which entries differ, by name: a value may be private. */
+function namedReasons(prefix: string, before: Values, after: Values): string[] {
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((name) => before[name] !== after[name]).toSorted();
-  return names.map((name) => `env.${name} ${before[name] === undefined ? 'is new' : after[name] === undefined ? 'is gone' : 'changed'}`);
+  return names.map(
+    (name) => `${prefix}${name} ${before[name] === undefined ? 'is new' : after[name] === undefined ? 'is gone' : 'changed'}`,
+  );
+}
+
+/** Stored secrets that it used before and uses now, with another value. */
+function changedSecrets({ secrets: before = {} }: InstanceSpec, { secrets: after = {} }: InstanceSpec): string[] {
+  return Object.keys(after).filter((name) => before[name] !== undefined && before[name] !== after[name]);
+}
+
+/** The variables, without those that differ because a stored secret does. */
+function envReasons(before: InstanceSpec, after: InstanceSpec): string[] {
+  const isTold = changedSecrets(before, after).length > 0;
+  const isOfSecret = (name: string): boolean => isTold && before.secretEnv.includes(name) && after.secretEnv.includes(name);
+  const without = ({ env }: InstanceSpec): Values => Object.fromEntries(Object.entries(env).filter(([name]) => !isOfSecret(name)));
+  return namedReasons('env.', without(before), without(after));
+}
+
+function fileReasons(before: InstanceSpec, after: InstanceSpec): string[] {
+  const contents = ({ secretFiles = [] }: InstanceSpec): Values =>
+    Object.fromEntries(secretFiles.map(({ variable, content }) => [variable, content]));
+  const reasons = namedReasons('secretFiles.', contents(before), contents(after));
+  return changedSecrets(before, after).length > 0 ? reasons.filter((reason) => !reason.endsWith(' changed')) : reasons;
 }
 
 /** Whether its output goes somewhere else in a way only a new process can follow: from or to no log, merged or apart. */
@@ -88,13 +116,16 @@ function rewired(before: InstanceSpec, after: InstanceSpec): boolean {
 function reasonsFor(before: InstanceSpec, after: InstanceSpec, fields: readonly (keyof InstanceSpec)[]): string[] {
   return fields.flatMap((field) => {
     if (same(before[field], after[field])) return [];
-    if (field === 'env') return envReasons(before.env, after.env);
+    if (field === 'env') return envReasons(before, after);
+    if (field === 'secrets') return changedSecrets(before, after).map((name) => `secret ${name} changed`);
+    if (field === 'secretFiles') return fileReasons(before, after);
     return [`${userWords[field] ?? field}: ${show(before[field])} → ${show(after[field])}`];
   });
 }
 
 function compare(before: InstanceSpec, after: InstanceSpec): Change {
   const { id } = after;
+  if (after.lacks !== undefined) return { kind: 'stay', id, reasons: [] }; // to stop what cannot be started again helps nobody
   if (before.command[0] === notOnRecord)
     return { kind: 'restart', id, reasons: ['it runs and is on no record: the state file could not be written when it started'] };
   const atStartOfThis = after.ownProgram ? atStart.filter((field) => field !== 'command') : atStart;

@@ -13,12 +13,21 @@ import { looksLikeNginx, readNginx } from './nginx/nginx.ts';
 import { originOf, type Position, type Problem, pointerStep, type Source } from './problem.ts';
 import { resolve } from './resolve.ts';
 import { readSteward } from './steward-file.ts';
+import type { StoredSecrets } from './stored-secret.ts';
 import { looksLikeSupervisord, readSupervisord } from './supervisord/supervisord.ts';
+
+/** A file of a configuration: absolute path and text. */
+export interface ConfigText {
+  readonly path: string;
+  readonly text: string;
+}
 
 export interface Loaded {
   readonly config: Config;
   readonly problems: readonly Problem[];
   readonly sources: readonly Source[];
+  /** Every file of it, with absolute paths. */
+  readonly texts: readonly ConfigText[];
   readonly readings: readonly Reading[];
   /** Where a field of a service stands, else the service itself. */
   placeOf(service: string, field: string): Position | undefined;
@@ -28,6 +37,8 @@ export interface Loaded {
   readonly written: ReadonlyMap<string, number>;
   /** The same files, as they were read, with other numbers of instances. */
   scaled(counts: ReadonlyMap<string, number>): Loaded;
+  /** The same files, as they were read, with other values of stored secrets. */
+  withSecrets(stored: StoredSecrets): Loaded;
 }
 
 export interface LoadOptions {
@@ -37,6 +48,10 @@ export interface LoadOptions {
   readonly base: string;
   /** Services that were scaled by hand, and to how many instances. */
   readonly counts?: ReadonlyMap<string, number>;
+  /** What the store of secrets has. Default: nothing. */
+  readonly stored?: StoredSecrets;
+  /** Texts to read in place of what files of the configuration hold, by absolute path. */
+  readonly texts?: ReadonlyMap<string, string>;
 }
 
 /** A configuration larger than this is a mistake in the argument. */
@@ -87,10 +102,18 @@ class Loader {
   readonly readings: Reading[] = [];
   readonly problems: Problem[] = [];
   readonly seen = new Set<string>();
+  /** Env files and files of secrets, as they were when they were first asked for. */
+  readonly #texts = new Map<string, ReturnType<typeof readText>>();
   readonly options: LoadOptions;
 
   constructor(options: LoadOptions) {
     this.options = options;
+  }
+
+  textOf(path: string): ReturnType<typeof readText> {
+    const text = this.#texts.get(path) ?? readText(path);
+    this.#texts.set(path, text);
+    return text;
   }
 
   /** The name a file has in messages: relative to the user's folder when it is below it. */
@@ -110,7 +133,8 @@ class Loader {
   open(pattern: string, folder: string): { path: string; source: Source | undefined }[] {
     const found = globSync(pattern, { cwd: folder }).map((path) => resolvePath(folder, path));
     return found.toSorted().map((path) => {
-      const read = readText(path);
+      const given = this.options.texts?.get(path);
+      const read = given === undefined ? readText(path) : { text: given };
       return { path, source: 'text' in read ? { file: path, text: read.text } : undefined };
     });
   }
@@ -119,7 +143,8 @@ class Loader {
     const file = fileFor(resolvePath(this.options.base, path));
     if (this.seen.has(file)) return;
     this.seen.add(file);
-    const read = readText(file);
+    const given = this.options.texts?.get(file);
+    const read = given === undefined ? readText(file) : { text: given };
     if ('reason' in read)
       return void this.problems.push(
         error(
@@ -177,18 +202,21 @@ function loadedOf(loader: Loader, options: LoadOptions): Loaded {
     env: options.env,
     hostname: hostname(),
     socketFolder: options.socketFolder,
-    readText,
+    readText: (path) => loader.textOf(path),
+    ...(options.stored && { stored: options.stored }),
     ...(options.counts && { counts: options.counts }),
   });
   return {
     config,
     problems: named(loader, [...loader.problems, ...problems]),
     sources: loader.readings.flatMap(({ sources }) => sources).map(({ file, text }) => ({ file: loader.nameOf(file), text })),
+    texts: loader.readings.flatMap(({ sources }) => sources).map(({ file, text }) => ({ path: file, text })),
     placeOf: (service, field) => placeOf(loader, service, field),
     readings: loader.readings,
     standIn,
     written: writtenCounts(loader.readings),
     scaled: (counts) => loadedOf(loader, { ...options, counts }),
+    withSecrets: (stored) => loadedOf(loader, { ...options, stored }),
   };
 }
 

@@ -21,6 +21,7 @@ import { type Problem, pointerStep } from './problem.ts';
 import type { Scope } from './scope.ts';
 import type { ServiceSource } from './sections/service.ts';
 import { templateNames } from './sections/templates.ts';
+import { baseOf, textOfSecret } from './stored-secret.ts';
 import { parseSyslogTarget, type SyslogSpec } from './syslog.ts';
 import { type Lookup, render } from './template.ts';
 import { parseDuration, parseSize } from './units.ts';
@@ -47,6 +48,11 @@ interface Naming {
 
 const knownNames = Object.keys(templateNames);
 
+/** How secrets may stand in a text: not at all, as text, or as bytes that latin1 stands for. */
+type SecretForm = 'none' | 'text' | 'bytes';
+
+const asLatin1 = (text: string): string => Buffer.from(text).toString('latin1');
+
 /** One instance being made: its templates, and where to tell what is wrong with them. */
 class Draft {
   readonly scope: Scope;
@@ -54,6 +60,10 @@ class Draft {
   readonly naming: Naming;
   endpoint: Endpoint | undefined;
   readonly secretsUsed = new Set<string>();
+  /** Stored ones with their marks. */
+  readonly stored = new Map<string, string>();
+  /** Why it cannot be started: the first stored secret that cannot be had. */
+  lacks: string | undefined;
 
   constructor(scope: Scope, pointer: string, naming: Naming) {
     this.scope = scope;
@@ -62,8 +72,23 @@ class Draft {
   }
 
   /** The text of a field with its templates replaced. Problems are told once per service, for its first instance. */
-  text(template: string, field: string, secrets: 'secrets' | 'no secrets' = 'no secrets'): string {
-    const { text, mistakes } = render(template, this.#lookup(secrets), knownNames);
+  text(template: string, field: string, secrets: 'none' | 'text' = 'none'): string {
+    return this.#render(template, field, this.#lookup(secrets, field));
+  }
+
+  /** The same as bytes, so that a secret can be any. */
+  bytes(template: string, field: string): Buffer {
+    const lookup = this.#lookup('bytes', field);
+    const inLatin1: Lookup = (name) => {
+      const found = lookup(Buffer.from(name, 'latin1').toString());
+      const isPlain = found !== undefined && 'value' in found && !name.startsWith('secret.');
+      return isPlain ? { value: asLatin1(String(found.value)) } : found;
+    };
+    return Buffer.from(this.#render(asLatin1(template), field, inLatin1), 'latin1');
+  }
+
+  #render(template: string, field: string, lookup: Lookup): string {
+    const { text, mistakes } = render(template, lookup, knownNames);
     for (const { message, hint } of mistakes) this.tell(field, 'config/template', message, hint);
     return text;
   }
@@ -83,7 +108,7 @@ class Draft {
   /** Of the instance, once it is known. */
   name = '';
 
-  #lookup(secrets: 'secrets' | 'no secrets'): Lookup {
+  #lookup(secrets: SecretForm, field: string): Lookup {
     const { service, group, number, count } = this.naming;
     return (name) => {
       if (name === 'instance') return { value: number };
@@ -93,7 +118,7 @@ class Draft {
       if (name === 'host') return { value: this.scope.hostname };
       if (name === 'port' || name === 'socket' || name === 'endpoint') return this.#address(name);
       if (name.startsWith('env.')) return this.#variable(name.slice(4));
-      if (name.startsWith('secret.')) return this.#secret(name.slice(7), secrets);
+      if (name.startsWith('secret.')) return this.#secret(name.slice(7), secrets, field);
       return undefined;
     };
   }
@@ -124,16 +149,40 @@ class Draft {
       : { value };
   }
 
-  #secret(name: string, allowed: 'secrets' | 'no secrets'): ReturnType<Lookup> {
-    if (allowed === 'no secrets')
+  #secret(name: string, form: SecretForm, field: string): ReturnType<Lookup> {
+    if (form === 'none')
       return {
         missing: `{{secret.${name}}} may stand in env only`,
         hint: 'Everybody on this machine can read command lines: give the program the secret by env.',
       };
-    const value = this.scope.secret(name);
-    if (value === undefined) return { missing: `there is no secret "${name}"`, hint: 'Declare it under secrets: with file: or env:.' };
+    const found = this.scope.secret(name);
+    if (found === undefined)
+      return {
+        missing: `there is no secret "${name}"`,
+        hint: `Store it with \`steward secret set ${baseOf(name)}\`, or declare it under secrets: with file: or env:.`,
+      };
     this.secretsUsed.add(name);
-    return { value };
+    if (typeof found === 'string') return this.#unseen(name, field, found);
+    if ('declared' in found) return { value: form === 'bytes' ? asLatin1(found.declared) : found.declared };
+    const value = 'lacks' in found || form === 'bytes' ? found : textOfSecret(found.bytes);
+    if ('lacks' in value) return this.#lacking(name, field, value.lacks);
+    this.stored.set(name, 'mark' in found ? found.mark : '');
+    return { value: 'text' in value ? value.text : Buffer.from(value.bytes).toString('latin1') };
+  }
+
+  #unseen(name: string, field: string, found: 'unseen' | 'assumed'): { value: string } {
+    const message = `secret "${name}" is not declared, so it has to be stored; no daemon runs that could say whether it is`;
+    if (found === 'unseen') this.tell(field, 'config/secret-unseen', message, '`steward secret list` shows what is stored.', 'note');
+    return { value: '' };
+  }
+
+  /** It does not keep the other services from being applied. */
+  #lacking(name: string, field: string, why: string): { value: string } {
+    this.lacks ??= `secret "${name}" cannot be had: ${why}`;
+    this.stored.set(name, '');
+    const hint = 'The service is not started until it can be; what runs of it is left as it is.';
+    this.tell(field, 'config/secret-lacking', `secret "${name}" cannot be had: ${why}`, hint, 'warning');
+    return { value: '' };
   }
 
   path(template: string, field: string): string {
@@ -217,7 +266,7 @@ function envOf(draft: Draft, source: ServiceSource): { env: Record<string, strin
   const add = (templates: Readonly<Record<string, string | number | boolean>>, field: string): void => {
     for (const [name, value] of Object.entries(templates)) {
       draft.secretsUsed.clear();
-      env[name] = typeof value === 'string' ? draft.text(value, field + pointerStep(name), 'secrets') : String(value);
+      env[name] = typeof value === 'string' ? draft.text(value, field + pointerStep(name), 'text') : String(value);
       if (draft.secretsUsed.size > 0) secretEnv.add(name);
       else secretEnv.delete(name);
       checkVariable(draft, field + pointerStep(name), name, env[name]);
@@ -228,6 +277,33 @@ function envOf(draft: Draft, source: ServiceSource): { env: Record<string, strin
     Object.assign(env, scope.envFile(draft.text(file, '/envFile'), `${draft.pointer}/envFile`));
   add(source.env ?? {}, '/env');
   return { env, secretEnv: [...secretEnv] };
+}
+
+/** What it gets as files. Call it after `envOf`: a variable is one or the other. */
+function secretFilesOf(
+  draft: Draft,
+  { secretFiles = {} }: ServiceSource,
+  env: Readonly<Record<string, string>>,
+): Pick<InstanceSpec, 'secretFiles'> {
+  const files = Object.entries(secretFiles).map(([variable, template]) => {
+    const field = `/secretFiles${pointerStep(variable)}`;
+    const wrong = (message: string, hint: string, place = field): void => draft.tell(place, 'config/secret-files', message, hint);
+    if (!/^[A-Za-z_]\w{0,127}$/.test(variable))
+      wrong(`"${variable}" cannot be the name of a variable and of a file`, 'Use letters, digits and _.', `${field}#key`);
+    if (env[variable] !== undefined)
+      wrong(`${variable} is in env too`, 'It gets the path of the file: take it away there.', `${field}#key`);
+    draft.secretsUsed.clear();
+    const content = draft.bytes(template, field).toString('base64');
+    if (draft.secretsUsed.size === 0 && !template.includes('{{secret.')) wrong('it holds no secret', 'Write "{{secret.NAME}}".');
+    return { variable, content };
+  });
+  return files.length === 0 ? {} : { secretFiles: files };
+}
+
+/** The stored secrets that its environment and files have used. */
+function storedOf({ stored, lacks }: Draft): Pick<InstanceSpec, 'secrets' | 'lacks'> {
+  const names = [...stored].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return { ...(names.length > 0 && { secrets: Object.fromEntries(names) }), ...(lacks !== undefined && { lacks }) };
 }
 
 function checkVariable(draft: Draft, field: string, name: string, value: string): void {
@@ -468,6 +544,7 @@ function instanceOf(draft: Draft, source: ServiceSource): InstanceSpec {
   checkProbe(draft, ready);
   const name = draft.naming.standIn === undefined ? nameOf(draft, source) : `${service}~stand-in`;
   draft.name = name;
+  const environment = envOf(draft, source);
   if (/[\s:*,]/.test(name) || name === '')
     draft.tell('/instanceName', 'config/name', `"${name}" cannot be the name of an instance`, 'Leave out blanks and : * , characters.');
   return {
@@ -482,7 +559,9 @@ function instanceOf(draft: Draft, source: ServiceSource): InstanceSpec {
     ...(source.critical && { critical: true }),
     command: commandOf(draft, source),
     cwd: source.cwd === undefined ? draft.scope.folder : draft.path(source.cwd, '/cwd'),
-    ...envOf(draft, source),
+    ...environment,
+    ...secretFilesOf(draft, source, environment.env),
+    ...storedOf(draft),
     inheritEnv: source.inheritEnv ?? false,
     ...(source.user !== undefined && { user: source.user }),
     ...(source.userGroup !== undefined && { userGroup: source.userGroup }),

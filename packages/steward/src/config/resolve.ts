@@ -8,15 +8,18 @@ import type { Reading } from './format.ts';
 import type { Config, InstanceSpec, SiteSpec } from './model.ts';
 import { originOf, type Problem, pointerStep } from './problem.ts';
 import { resolveApi } from './resolve-api.ts';
+import { resolveAudit } from './resolve-audit.ts';
 import { resolveBoot } from './resolve-boot.ts';
 import { gatewaySource, resolveGateway } from './resolve-gateway.ts';
 import { createNamed, type Named, resolveNamed } from './resolve-named.ts';
 import { resolveStandIn } from './resolve-service.ts';
 import { type Pair, resolveServices } from './resolve-services.ts';
 import { resolveSites } from './resolve-sites.ts';
+import { resolveSupervisorctl } from './resolve-supervisorctl.ts';
 import { textChecker } from './resolve-text.ts';
 import type { Scope } from './scope.ts';
 import type { ServiceSource } from './sections/service.ts';
+import type { StoredSecrets } from './stored-secret.ts';
 import { variablesOfEntry, variablesOfSite } from './text-variables.ts';
 
 /** What resolving needs from outside. */
@@ -27,6 +30,8 @@ export interface Around {
   readonly socketFolder: string;
   /** Services that were scaled by hand, and to how many instances. */
   readonly counts?: ReadonlyMap<string, number>;
+  /** What the store of secrets has. Default: nothing. */
+  readonly stored?: StoredSecrets;
   /** The text of a file, or why it cannot be read. */
   readText(path: string): { readonly text: string } | { readonly reason: string };
 }
@@ -79,6 +84,21 @@ function secretsOf(reading: Reading, around: Around, tell: Scope['tell']): Map<s
   return values;
 }
 
+/** Names that stand in the files and in the store alike. */
+function tellSecretsTwice({ config }: Reading, stored: StoredSecrets, tell: Scope['tell']): void {
+  for (const name of Object.keys(config.secrets ?? {})) {
+    const found = stored(name);
+    if (found === undefined || typeof found === 'string') continue;
+    tell(
+      `/secrets${pointerStep(name)}`,
+      'config/secret-twice',
+      `secret "${name}" is stored too: the one declared here counts`,
+      `Take it away here, or remove the stored one: steward secret rm ${name}.`,
+      'warning',
+    );
+  }
+}
+
 /** Where a value may stand, the first that is there: what a file says for all its services is told there. */
 function placesOf(pointer: string): string[] {
   const field = /^\/services\/[^/]+(\/.+)$/.exec(pointer)?.[1];
@@ -111,7 +131,14 @@ function scopeOf(reading: Reading, shared: Shared): Scope {
     shared.problems.push(...problems);
     return env;
   };
+  const { stored = () => undefined } = around;
   const secrets = secretsOf(reading, around, tell);
+  tellSecretsTwice(reading, stored, tell);
+  const secret: Scope['secret'] = (name) => {
+    if (!Object.hasOwn(reading.config.secrets ?? {}, name)) return stored(name);
+    const declared = secrets.get(name);
+    return declared === undefined ? undefined : { declared };
+  };
   const fileEnv: Record<string, string> = {};
   for (const file of [reading.config.envFile ?? []].flat()) Object.assign(fileEnv, envFile(file, '/envFile'));
   const sources = (): [string, ServiceSource, Partial<ServiceSource>][] =>
@@ -131,7 +158,7 @@ function scopeOf(reading: Reading, shared: Shared): Scope {
     logs: reading.config.logs ?? {},
     fileEnv,
     envTemplates: reading.config.env ?? {},
-    secret: (name) => secrets.get(name),
+    secret,
     envFile,
     counts: around.counts ?? new Map(),
     services: () => sources().map(([name]) => name),
@@ -198,6 +225,8 @@ export function resolve(readings: readonly Reading[], around: Around): Resolutio
     return pair && written && resolveStandIn(pair.scope, service, written, port);
   };
   const api = resolveApi(pairs);
+  const auditKeepMs = resolveAudit(pairs);
+  const supervisorctl = resolveSupervisorctl(pairs);
   const config = {
     name,
     instances,
@@ -205,6 +234,8 @@ export function resolve(readings: readonly Reading[], around: Around): Resolutio
     gateway: resolveGateway(pairs, gateway, shared.named, sites),
     ...(boot && { boot }),
     ...(api && { api }),
+    ...(auditKeepMs !== undefined && { auditKeepMs }),
+    ...(supervisorctl.length > 0 && { supervisorctl }),
   };
   return { config, problems: shared.problems, standIn };
 }

@@ -4,6 +4,7 @@ import type { AddedHeader, Text, UpstreamSpec, ZoneSpec } from './model.ts';
 import type { Problem } from './problem.ts';
 import type { FileSource } from './sections/file.ts';
 import type { ServiceSource } from './sections/service.ts';
+import type { StoredSecret } from './stored-secret.ts';
 
 export type Tell = (pointer: string, code: ConfigCode, message: string, hint: string, severity?: Problem['severity']) => void;
 
@@ -19,7 +20,8 @@ export interface Scope {
   readonly fileEnv: Readonly<Record<string, string>>;
   /** The same from its `env`, as templates. */
   readonly envTemplates: Readonly<Record<string, string | number | boolean>>;
-  secret(name: string): string | undefined;
+  /** A secret that the file declares, else a stored one. */
+  secret(name: string): { readonly declared: string } | StoredSecret | undefined;
   envFile(path: string, pointer: string): Record<string, string>;
   /** Services whose number of instances is another than their file says. */
   readonly counts: ReadonlyMap<string, number>;

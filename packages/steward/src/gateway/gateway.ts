@@ -17,9 +17,10 @@ import type { RouteTable } from './table.ts';
 
 export { type Acme, askableHosts, createAcme, noChallenges } from './certificates/acme/acme.ts';
 export { openAuthority } from './certificates/authority.ts';
-export { loadCertificates } from './certificates/certs.ts';
+export { loadCertificates, type Served } from './certificates/certs.ts';
 export { loadSiteFiles } from './certificates/site-files.ts';
 export { bucketEndMs, type Counters, percentile } from './counters.ts';
+export { describeSites } from './describe-sites.ts';
 export { createLogFiles, type LogFiles } from './logs/log-files.ts';
 export { logFilesOf } from './logs/site-logs.ts';
 export { buildTable, type Certificate, certificateName, listenerName, noInputs, type TableInputs } from './table.ts';

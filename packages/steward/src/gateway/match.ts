@@ -299,7 +299,8 @@ class TableCompiler {
   }
 }
 
-function routeName(match: PathMatch): string {
+/** How a route is called: its path with the mark that nginx writes before it. */
+export function routeName(match: PathMatch): string {
   if (match.kind === 'exact') return `= ${match.path}`;
   if (match.kind === 'regex') return `${match.anyCase ? '~*' : '~'} ${match.pattern}`;
   if (match.kind === 'named') return `@${match.name}`;

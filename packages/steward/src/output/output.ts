@@ -97,6 +97,8 @@ export interface OutputOptions {
   readonly onNotify: (id: string, text: string) => void;
   /** A log cannot be written (text says why) or can be again, with what was dropped; and the same for what is sent to syslog. */
   readonly onTrouble: (id: string, trouble: Trouble) => void;
+  /** Takes out of lines what nobody is to read; undefined when there is nothing, at the moment of each reading. */
+  readonly mask?: () => ((text: string) => string) | undefined;
   /** How long a rotated file stays as it is before it is packed. Default: a minute. */
   readonly packAfterMs?: number;
 }
@@ -171,6 +173,14 @@ function openPipe(path: string): number {
 }
 
 /** @throws when the folder cannot be made or written. */
+const masked = (stretch: Stretch, mask: ((text: string) => string) | undefined): Stretch =>
+  mask === undefined ? stretch : { ...stretch, lines: stretch.lines.map((line) => maskedLine(line, mask)) };
+
+function maskedLine(line: LogLine, mask: (text: string) => string): LogLine {
+  const text = mask(line.text);
+  return text === line.text ? line : { ...line, text };
+}
+
 export function createOutput(options: OutputOptions): Output {
   const { folder, notifyFolder } = options;
   mkdirSync(join(folder, 'pipes'), { recursive: true, mode: 0o700 });
@@ -420,7 +430,7 @@ export function createOutput(options: OutputOptions): Output {
     },
     settle,
     place: (file, wanted) => placeFor(file, folder, wanted),
-    read: (file, place, final, mostBytes) => readFrom(file, folder, place, final, mostBytes),
+    read: (file, place, final, mostBytes) => masked(readFrom(file, folder, place, final, mostBytes), options.mask?.()),
     runs: (file, count) => lastRuns(file, folder, count),
     hasRun: (file, run) => hasRun(file, folder, run),
     stop: (mode) => (stopped ??= close(mode)),

@@ -2,10 +2,11 @@
  * A log file that is written to: where its end is, when it rotates, and what happens when somebody else moves, truncates
  * or deletes it. Bytes come straight out of a pipe, so a file never holds a half of what left the pipe.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, rmdirSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, readSync, rmdirSync, statSync, writeSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { dirname } from 'node:path';
 import { copyPipe, EINVAL, moveToFile } from '../kernel/kernel.ts';
+import { openTrusted, trustedPath } from '../kernel/trusted-open.ts';
 import { type IndexWriter, openIndex, readIndex } from './index-file.ts';
 import { isOver, type Rotation } from './period.ts';
 import { openRuns, type RunRecord, type RunsWriter } from './runs-file.ts';
@@ -123,9 +124,9 @@ export function openSink(first: SinkSpec, folder: string, scratch: Scratch, onRo
 
   /** Opens the file that has the name. What was open before is as it was when this throws. */
   function open(): void {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o755 });
+    mkdirSync(trustedPath(dirname(file)), { recursive: true, mode: 0o755 });
     mkdirSync(indexFolder, { recursive: true, mode: 0o700 });
-    const opened = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o644);
+    const opened = openTrusted(file, constants.O_RDWR | constants.O_CREAT, 0o644);
     try {
       const stat = fstatSync(opened);
       ({ index, runs } = openIndexes(stat.ino, stat.size === 0));

@@ -9,10 +9,12 @@ import { StewardError } from '../errors.ts';
 export type Value = string | number | null;
 
 export interface Store {
-  /** Runs one statement that changes something. Never throws: who opened the store hears of a write that failed. */
-  run(sql: string, ...values: Value[]): void;
+  /** Runs one statement that changes something. Never throws: it is false for a write that failed, of which who opened the store hears. */
+  run(sql: string, ...values: Value[]): boolean;
   /** The rows of a query. */
   all<T>(sql: string, ...values: Value[]): T[];
+  /** Does all that `work` does in one transaction. @throws what `work` throws, and nothing is changed then. */
+  atomically<T>(work: () => T): T;
   close(): void;
 }
 
@@ -25,6 +27,35 @@ const migrations: readonly string[] = [
    create table stopped (id text primary key) strict;
    create table fact (seq integer primary key, at_ms integer not null, type text not null, subject text not null, data text not null) strict;
    create table setting (name text primary key, value text not null) strict;`,
+  `create table config_version (
+     version integer primary key, at_ms integer not null, by text not null, summary text not null, etag text not null,
+     roots text not null, paths text not null, texts text not null
+   ) strict;
+   create table request (key text primary key, operation text not null, body text not null, at_ms integer not null, status integer, answer text) strict;`,
+  `create table identity (kind text not null, key text not null, data text not null, primary key (kind, key)) strict, without rowid;
+   create table audit (
+     seq integer primary key, text text not null, hash text not null,
+     at text as (json_extract(text, '$.at')) stored, who text as (json_extract(text, '$.who')) stored,
+     action text as (json_extract(text, '$.action')) stored, object text as (json_extract(text, '$.object')) stored,
+     result text as (json_extract(text, '$.result')) stored, of integer as (json_extract(text, '$.of')) stored
+   ) strict;
+   create index audit_of on audit (of) where of is not null;
+   create table audit_anchor (one integer primary key check (one = 1), seq integer not null, hash text not null) strict;
+   insert into audit_anchor values (1, 0, '${'0'.repeat(64)}');
+   create trigger audit_follows before insert on audit
+     when new.seq is not 1 + coalesce((select max(seq) from audit), (select seq from audit_anchor))
+     begin select raise(abort, 'an entry of the audit trail follows the last one'); end;
+   create trigger audit_stays before update on audit begin select raise(abort, 'the audit trail is append-only'); end;
+   create trigger audit_kept before delete on audit when old.seq > (select seq from audit_anchor)
+     begin select raise(abort, 'the audit trail is append-only'); end;
+   create trigger audit_anchor_grows before update on audit_anchor when new.seq <= old.seq
+     begin select raise(abort, 'the anchor of the audit trail only moves on'); end;
+   create trigger audit_anchor_stays before delete on audit_anchor begin select raise(abort, 'the audit trail has an anchor'); end;`,
+  `create table secret_key (id integer primary key check (id = 1), current text not null, next text) strict;
+   create table secret (
+     name text primary key, version integer not null, set_ms integer not null, set_by text not null, sealed text not null,
+     previous_version integer, previous text
+   ) strict;`,
 ];
 
 const versionOf = (db: DatabaseSync): number => (db.prepare('pragma user_version').get() as { user_version: number }).user_version;
@@ -116,11 +147,24 @@ export function openStore(file: string, onError: (error: Error) => void, steps =
     run(sql, ...values) {
       try {
         statement(sql).run(...values);
+        return true;
       } catch (error) {
         onError(error as Error);
+        return false;
       }
     },
     all: <T>(sql: string, ...values: Value[]) => statement(sql).all(...values) as T[],
+    atomically(work) {
+      db.exec('begin immediate');
+      try {
+        const result = work();
+        db.exec('commit');
+        return result;
+      } catch (error) {
+        if (db.isTransaction) db.exec('rollback');
+        throw error;
+      }
+    },
     close: () => db.close(),
   };
 }

@@ -11,6 +11,7 @@ import { type PlainSpec, withoutSecrets } from '../config/plan.ts';
 import { ageMs } from '../kernel/age.ts';
 import { type ProcessId, startTimeOfChild } from '../kernel/process-table.ts';
 import type { Output, Place } from '../output/output.ts';
+import type { SecretFiles } from '../secrets/secrets.ts';
 import { type HookRun, runHook } from './hooks.ts';
 import { notHeld } from './limits.ts';
 import {
@@ -40,6 +41,7 @@ export interface World {
   readonly logFolder: string;
   /** Hides secrets in what is kept on disk. */
   readonly secretKey: string;
+  readonly secretFiles: SecretFiles;
   /** Group that may connect to the sockets of services: the gateway's. */
   socketGroup(): number | undefined;
   /** The socket a spec shares with the other instances of its service, as a descriptor. Rejects with CannotStart. */
@@ -118,6 +120,8 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
   let toldEnd = '';
   let toldNotHeld = '';
   let stuckLook: NodeJS.Timeout | undefined;
+  /** Files with secrets are there for its run. */
+  let hasFiles = false;
   /** The command that runs before a start or a stop. */
   let hook: HookRun | undefined;
 
@@ -163,6 +167,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
   function take(event: InstanceEvent): void {
     const before = state;
     if (event.type === 'exited') ended(event.exit);
+    if (event.type === 'exited' || event.type === 'spawn-failed') removeFiles();
     if (event.type === 'exited' && before.pid !== undefined)
       for (const { id } of streams().toReversed()) output.ended(id, { run: shortRun(runId), pid: before.pid }, event.exit);
     const { state: after, effects } = step(spec, state, event);
@@ -250,7 +255,9 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     startedMs = world.wallClock();
     try {
       identity ??= identify(spec);
+      refuseLacking();
       openStreams();
+      writeFiles(identity);
       if (ownSocket() !== undefined) makeSocketFolder(ownSocket() as string, identity, world.socketGroup());
       remember();
       const drained = output.drained(streams().map(({ id }) => id));
@@ -261,6 +268,42 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
       failed(error as Error);
     }
   }
+
+  /** @throws CannotStart when a secret of it is not known. */
+  function refuseLacking(): void {
+    if (spec.lacks !== undefined) throw new CannotStart(spec.lacks);
+    if (spec.masked) throw new CannotStart('its secrets are known once files are applied');
+  }
+
+  /** @throws CannotStart. */
+  function writeFiles({ user, gid }: Identity): void {
+    if (spec.secretFiles === undefined) return;
+    hasFiles = true;
+    try {
+      world.secretFiles.write(runId, spec.secretFiles, { uid: user.uid, gid });
+    } catch (error) {
+      throw new CannotStart(`its secrets cannot be written: ${(error as Error).message}`);
+    }
+  }
+
+  /** The same for a process that runs, should somebody have removed them. */
+  function writeFilesAgain(): void {
+    try {
+      if (identity === undefined) identifyAgain();
+      if (identity !== undefined && !spec.masked) writeFiles(identity);
+    } catch (error) {
+      if (!(error instanceof CannotStart)) throw error;
+      world.record('secret.trouble', spec.id, error.message);
+    }
+  }
+
+  function removeFiles(): void {
+    if (hasFiles) world.secretFiles.remove(runId);
+    hasFiles = false;
+  }
+
+  /** Variables with the paths of its files. */
+  const pathsOfFiles = (): Record<string, string> => (hasFiles ? world.secretFiles.paths(runId, spec.secretFiles ?? []) : {});
 
   function startAtEnd(): void {
     begin = new Map(streams().map(({ file }) => [file, output.place(file, { lines: 0 })]));
@@ -290,7 +333,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
   /** Runs one of its commands; what went wrong is told, and given back. */
   async function ownHook(name: HookName, env: Readonly<Record<string, string>> = {}): Promise<string | undefined> {
     if (spec.hooks?.[name] === undefined || identity === undefined) return undefined;
-    const about = { ...env, ...(state.pid !== undefined && { STEWARD_PID: String(state.pid) }) };
+    const about = { ...env, ...pathsOfFiles(), ...(state.pid !== undefined && { STEWARD_PID: String(state.pid) }) };
     const { logFolder } = world;
     const run = runHook({ name, spec, identity, output, logFolder, run: shortRun(runId), mark: registry.newRunId(), env: about });
     if (name === 'beforeStart' || name === 'beforeStop') hook = run;
@@ -347,6 +390,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     const own: Record<string, string> = { [runMark]: runId, STEWARD_SERVICE: spec.service, [instanceMark]: spec.id };
     if (spec.ready?.kind === 'notify') own.NOTIFY_SOCKET = output.listen(spec.id, owner());
     if (spec.endpoint?.shared !== undefined) Object.assign(own, { LISTEN_FDS: '1', LISTEN_FDNAMES: spec.service });
+    Object.assign(own, pathsOfFiles());
     return own;
   }
 
@@ -518,6 +562,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
       if (state.pid === undefined) return;
       world.trees.limit(runId, spec.limits);
       openStreams();
+      writeFilesAgain();
       const kept = new Set(streams().map(({ id }) => id));
       for (const { id } of before) if (!kept.has(id)) output.close(id);
       remember();
@@ -525,6 +570,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     adopt(run) {
       ({ runId, startedMs } = run);
       process_ = run.process;
+      hasFiles = run.process !== undefined && run.spec.secretFiles !== undefined;
       if (run.process === undefined) {
         state = {
           ...initialState,

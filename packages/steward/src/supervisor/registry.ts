@@ -100,6 +100,7 @@ function unknownSpec(id: string): PlainSpec {
     stop: { signal: 'TERM', timeoutMs: 10_000, scope: 'group', killScope: 'group' },
     stdout: { file: 'none', maxBytes: 0, keep: 0 },
     stderr: 'stdout',
+    masked: true,
   };
 }
 
@@ -138,7 +139,7 @@ export function createRegistry(store: Store, home: string): Registry {
       const rows = store.all<Row>('select * from instance');
       const runs = rows.flatMap((row): Run[] => {
         const { id, run_id: runId, started_ms: startedMs, state, restarts } = row;
-        const spec = JSON.parse(row.spec) as PlainSpec;
+        const spec = { ...(JSON.parse(row.spec) as PlainSpec), masked: true as const };
         if (row.boot !== boot) return [];
         if (state === 'EXITED')
           return [{ id, runId, startedMs, state, restarts, spec, ...(row.exit !== null && { exit: JSON.parse(row.exit) as Exit }) }];

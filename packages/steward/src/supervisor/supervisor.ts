@@ -11,6 +11,7 @@ import type { Address, InstanceSpec, SignalName } from '../config/model.ts';
 import { type Change, type PlainSpec, planChanges, withoutSecrets } from '../config/plan.ts';
 import { isAlive, type ProcessId, type Usage } from '../kernel/process-table.ts';
 import { createOutput, type ExitStatus, type Output } from '../output/output.ts';
+import { createSecretFiles } from '../secrets/secrets.ts';
 import type { Store } from '../store/store.ts';
 import { createInstance, type Instance, type World } from './instance.ts';
 import { watchLimits } from './limits.ts';
@@ -25,7 +26,7 @@ import { createTrees } from './tree.ts';
 export type { RollReport } from './rolling.ts';
 export { strangerAt } from './shared-socket.ts';
 export { CannotStart, type OneOff, oneOff, tryStart } from './spawn.ts';
-export { findUser, type User } from './user.ts';
+export { findGroup, findUser, type User } from './user.ts';
 
 export interface SupervisorOptions {
   readonly store: Store;
@@ -35,6 +36,10 @@ export interface SupervisorOptions {
   readonly notifyFolder: string;
   readonly logFolder: string;
   readonly secretKey: string;
+  /** Folder of the files by which services get secrets. */
+  readonly secretFolder: string;
+  /** Takes out of what services wrote what nobody is to read; undefined when there is nothing. */
+  readonly mask?: () => ((text: string) => string) | undefined;
   /** Group that may connect to the sockets of services, at this moment: the gateway's. */
   readonly socketGroup: () => number | undefined;
   readonly capabilitiesOf: (service: string) => readonly string[];
@@ -132,6 +137,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   /** On their way out: forgotten once stopped. */
   const leaving = new Set<string>();
   const adopted = new Map<string, ProcessId>();
+  const secretFiles = createSecretFiles(options.secretFolder);
   const waiters = new Set<() => void>();
   /** Services whose instances are being replaced. */
   const rolling = new Set<string>();
@@ -140,6 +146,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
 
   const output = createOutput({
     folder: options.ioFolder,
+    ...(options.mask && { mask: options.mask }),
     notifyFolder: options.notifyFolder,
     onGrowth(ids) {
       for (const id of ids) instanceOfStream(id)?.onOutput();
@@ -181,6 +188,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     drained: options.drained,
     logFolder: options.logFolder,
     secretKey,
+    secretFiles,
     socketGroup: options.socketGroup,
     capabilitiesOf: options.capabilitiesOf,
     now: () => performance.now(),
@@ -278,9 +286,15 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     if (spec.autostart && !registry.stoppedByHand.has(spec.id)) held.add(spec.id);
   }
 
+  /** What runs and could not be started by its new spec keeps the one it has. */
+  function asItCan({ spec, state }: Instance, next: InstanceSpec): InstanceSpec {
+    if (next.lacks === undefined || state.pid === undefined) return next;
+    return spec.masked ? { ...spec, lacks: next.lacks } : spec;
+  }
+
   function change(instance: Instance, spec: InstanceSpec, kind: Change['kind']): void {
     const wasUp = instance.state.wanted === 'up' && instance.state.phase !== 'EXITED';
-    instance.replace(spec, kind === 'restart' ? 'next-start' : 'now');
+    instance.replace(asItCan(instance, spec), kind === 'restart' ? 'next-start' : 'now');
     if (kind === 'restart' && wasUp && !held.has(spec.id)) instance.dispatch({ type: 'restart', at: world.now() });
     else if (instance.state.phase === 'STOPPED' && spec.autostart && !registry.stoppedByHand.has(spec.id)) held.add(spec.id);
   }
@@ -432,6 +446,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         if (run.process !== undefined) adopted.set(run.id, run.process);
         instance.adopt(run);
       }
+      secretFiles.keepOnly(runs.map(({ runId }) => runId));
       trees.tidy(runs.map(({ runId }) => runId));
       return runs.filter((run) => run.process !== undefined).map(({ id }) => id);
     },

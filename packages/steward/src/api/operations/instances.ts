@@ -1,6 +1,6 @@
 /** What the operations on instances do. */
 import { statSync } from 'node:fs';
-import type { InstanceInfo } from '@steward/sdk/contract/instances';
+import type { InstanceInfo, ServiceInfo } from '@steward/sdk/contract/instances';
 import { addressName } from '../../config/address.ts';
 import type { InstanceSpec } from '../../config/model.ts';
 import { didYouMean } from '../../config/near.ts';
@@ -10,6 +10,7 @@ import type { Usage } from '../../kernel/process-table.ts';
 import type { InstanceView, Supervisor } from '../../supervisor/supervisor.ts';
 import type { Caller, Handlers, Rooms } from '../handlers.ts';
 import { resolveNames } from '../names.ts';
+import { pageOf } from '../page.ts';
 
 interface Sample {
   readonly atMs: number;
@@ -77,6 +78,21 @@ export function describeInstance(view: InstanceView): InstanceInfo {
   };
 }
 
+/** A service as a whole. */
+function describeService(name: string, views: readonly InstanceView[]): ServiceInfo {
+  const phases = new Set(views.map(({ state }) => state.phase));
+  const [first] = views;
+  return {
+    name,
+    group: first?.spec.group ?? name,
+    state: phases.size === 1 && first !== undefined ? first.state.phase : 'MIXED',
+    instances: views.length,
+    running: views.filter(({ state }) => state.phase === 'RUNNING').length,
+    restarts: views.reduce((sum, { state }) => sum + state.restarts, 0),
+    ids: views.map(({ spec }) => spec.id),
+  };
+}
+
 interface TimedLine {
   readonly timeMs: number;
   readonly text: string;
@@ -121,7 +137,10 @@ export function parseSignal(text: string): SignalName {
 
 export function instanceHandlers({
   supervisor,
-}: Rooms): Pick<Handlers, 'listInstances' | 'startInstances' | 'stopInstances' | 'restartInstances' | 'signalInstances'> {
+}: Rooms): Pick<
+  Handlers,
+  'listInstances' | 'getInstance' | 'listServices' | 'startInstances' | 'stopInstances' | 'restartInstances' | 'signalInstances'
+> {
   /** What shares are counted from, and the one before that. */
   let sample: Sample | undefined;
   let earlier: Sample | undefined;
@@ -164,9 +183,22 @@ export function instanceHandlers({
   }
 
   return {
-    listInstances({ query }, caller) {
-      const ids = query.names === undefined ? seenBy(caller).map(({ id }) => id) : named(query.names.split(','), caller);
-      return { instances: query.brief ? describe(ids) : withUsage(ids) };
+    listInstances({ query: { names, state, brief = false, limit, after } }, caller) {
+      const known = names === undefined ? seenBy(caller).map(({ id }) => id) : named(names.split(','), caller);
+      const wanted = state === undefined ? known : known.filter((id) => supervisor.view(id)?.state.phase === state);
+      const { items, next } = pageOf(wanted, (id) => id, limit, after);
+      return { instances: brief ? describe(items) : withUsage(items), ...(next !== undefined && { next }) };
+    },
+    getInstance({ params: { id } }, caller) {
+      const [found] = withUsage(seenBy(caller).flatMap((spec) => (spec.id === id ? [id] : [])));
+      if (found === undefined) throw new StewardError('api/unknown-name', `there is no instance "${id}"`, { status: 404 });
+      return found;
+    },
+    listServices({ query: { group, limit, after } }, caller) {
+      const views = supervisor.views().filter(({ spec }) => caller.may('read', spec) && (group === undefined || spec.group === group));
+      const services = [...Map.groupBy(views, ({ spec }) => spec.service)];
+      const { items, next } = pageOf(services, ([name]) => name, limit, after);
+      return { services: items.map(([name, members]) => describeService(name, members)), ...(next !== undefined && { next }) };
     },
     startInstances({ body }, caller) {
       const ids = named(body.names, caller);

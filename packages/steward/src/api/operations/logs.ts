@@ -17,7 +17,7 @@ const sliceMs = 10;
 type Query = Input<typeof readLogs>['query'];
 
 /** @throws StewardError when the text is no time. */
-function parseTime(text: string): number {
+export function parseTime(text: string): number {
   const ms = /^\d+$/.test(text) ? Number(text) : Date.parse(text);
   if (Number.isNaN(ms))
     throw new StewardError('api/bad-time', `"${text}" is no time`, {

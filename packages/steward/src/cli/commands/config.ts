@@ -5,6 +5,7 @@ import type { ConfigCode } from '../../config/codes.ts';
 import { importFiles } from '../../config/import.ts';
 import { countProblems, formatProblems, hasErrors, type Problem } from '../../config/problem.ts';
 import { findConfig, type Loaded, loadConfig } from '../../config/read.ts';
+import { assumedSecrets, baseOf, type StoredSecrets } from '../../config/stored-secret.ts';
 import { StewardError } from '../../errors.ts';
 import { loadCertificates } from '../../gateway/gateway.ts';
 import { strangerAt, tryStart } from '../../supervisor/supervisor.ts';
@@ -29,8 +30,19 @@ export function requireFiles(call: Pick<Call, 'positionals' | 'io'>, command: st
   });
 }
 
-export function load(files: readonly string[], io: Io, socketFolder: string): Loaded {
-  return loadConfig(files, { env: io.env, socketFolder, base: io.cwd });
+/** Which secrets are stored is looked at by the daemon, unless `stored` knows. */
+export function load(files: readonly string[], io: Io, socketFolder: string, stored: StoredSecrets = assumedSecrets): Loaded {
+  return loadConfig(files, { env: io.env, socketFolder, base: io.cwd, stored });
+}
+
+/** What is stored as far as the daemon says it, which may not run. */
+async function storedSecrets({ client }: Call): Promise<StoredSecrets> {
+  try {
+    const names = new Set((await client.listSecrets()).secrets.map(({ name }) => name));
+    return (name) => (names.has(baseOf(name)) ? 'assumed' : undefined);
+  } catch {
+    return () => 'unseen';
+  }
 }
 
 const planCommand = (name: 'plan' | 'apply'): Command => ({
@@ -75,9 +87,10 @@ export const check: Command = {
   usage: '[--json] [FILE...]',
   options: jsonOption,
   takes: 'any',
+  here: true,
   async run(call) {
     const { io, values, state } = call;
-    const loaded = load(requireFiles(call, 'check'), io, state.sockets);
+    const loaded = load(requireFiles(call, 'check'), io, state.sockets, await storedSecrets(call));
     const deeper = hasErrors(loaded.problems)
       ? []
       : [
@@ -110,6 +123,7 @@ export const importCommand: Command = {
   usage: '[--json] FILE...',
   options: jsonOption,
   takes: 'some',
+  here: true,
   async run(call) {
     const { io, values, state } = call;
     const loaded = load(filesOf(call) ?? [], io, state.sockets);

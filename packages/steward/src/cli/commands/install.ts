@@ -88,6 +88,7 @@ export const install: Command = {
     '  FILE is what the daemon applies when nothing was applied before; without one: the steward.yaml of the current folder, if there is one.\n      --user       for your own user, without root\n      --dry-run    print the unit and write nothing\n      --root DIR   write below DIR, as for an image',
   options: { user: { type: 'boolean' }, 'dry-run': { type: 'boolean' }, root: { type: 'string' } },
   takes: 'any',
+  here: true,
   async run(call) {
     const { values, io, state } = call;
     const files = checkedFiles(call);
@@ -118,6 +119,7 @@ export const uninstall: Command = {
   usage: '[--user] [--root DIR]',
   options: { user: { type: 'boolean' }, root: { type: 'string' } },
   takes: 'nothing',
+  here: true,
   async run(call) {
     const { io } = call;
     const { isForUser, file, control } = targetOf(call);

@@ -114,6 +114,7 @@ export const exec: Command = {
 The exit code is that of the command.`,
   options: {},
   takes: 'some',
+  here: true,
   async run(call) {
     const { words, cwd, env, umask } = await call.client.getEnvironment({ body: commandOf(call, 'exec') });
     const { TERM } = call.io.env;

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { RequestRefused, Unreachable } from '@steward/sdk/client';
 import type { Plan } from '@steward/sdk/contract/system';
-import { formatProblems, hasErrors } from '../../config/problem.ts';
+import { formatProblems, hasErrors, type Problem, type Source } from '../../config/problem.ts';
 import { StewardError } from '../../errors.ts';
 import { type DeadChild, reapStrangers } from '../../kernel/children.ts';
 import { isAlive, startTimeOf } from '../../kernel/process-table.ts';
@@ -128,6 +128,13 @@ async function addresses({ client }: Call): Promise<string[]> {
   });
 }
 
+/** What the daemon found in the files and this program did not: it knows what is stored. */
+function tellMore(io: Call['io'], plan: Plan, told: readonly Problem[], sources: readonly Source[]): void {
+  const known = new Set(told.map(({ code, message }) => `${code} ${message}`));
+  const more = plan.problems.filter(({ code, message }) => !known.has(`${code} ${message}`));
+  if (more.length > 0) io.err(`${formatProblems(more, sources)}\n`);
+}
+
 /** Shows what came of an apply: 0 when all runs, 1 when something does not. */
 async function report(call: Call, plan: Plan): Promise<number> {
   const { io, values } = call;
@@ -228,6 +235,7 @@ export const up: Command = {
     '  Without FILE: the steward.yaml of the current folder. On a running Steward it applies the files: only what changed restarts.\n  -d, --detach     in the background\n      --replace    also stop what is only in the files applied before\n      --json       the outcome as JSON (with -d)',
   options: { ...jsonOption, detach: { type: 'boolean', short: 'd' }, replace: { type: 'boolean' } },
   takes: 'any',
+  here: true,
   async run(call) {
     const { io, values, state } = call;
     const files = requireFiles(call, 'up');
@@ -239,7 +247,9 @@ export const up: Command = {
     if (!running) await startBehind(call, { program: thisProgram, words: [], env: { ...io.env } as NodeJS.ProcessEnv });
     let code: number;
     try {
-      code = await report(call, await applyFiles(call, files));
+      const plan = await applyFiles(call, files);
+      tellMore(io, plan, problems, sources);
+      code = await report(call, plan);
     } catch (error) {
       if (!running && error instanceof RequestRefused) await call.client.shutDown();
       throw error;
@@ -285,7 +295,7 @@ async function applyAtStart(steward: Steward, log: ReturnType<typeof createDaemo
   const { files } = steward.system.status();
   try {
     if (files.length > 0) await steward.resume();
-    else if (first.length > 0) await steward.system.apply({ files: first });
+    else if (first.length > 0) await steward.system.apply({ files: first }, 'daemon');
   } catch (error) {
     log('error', `the configuration cannot be applied: ${(error as Error).message}`);
   }
@@ -297,6 +307,7 @@ export const daemon: Command = {
   details: '      --resume    apply the files of the last apply at once, or FILE when there was none',
   options: { resume: { type: 'boolean' } },
   takes: 'any',
+  here: true,
   async run({ state, values, positionals, io }) {
     const log = createDaemonLog(state.daemonLog);
     const bug = (error: unknown): void => log('error', `bug: ${(error as Error)?.stack ?? error}`);
@@ -320,7 +331,7 @@ export const daemon: Command = {
     };
     const reload = async (): Promise<void> => {
       manager.reloading();
-      await steward.system.apply({}).catch((error: Error) => log('error', error.message));
+      await steward.system.apply({}, 'SIGHUP').catch((error: Error) => log('error', error.message));
       ready();
     };
     process.on('SIGTERM', stop);

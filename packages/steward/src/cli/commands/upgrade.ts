@@ -202,5 +202,6 @@ export const upgradeDaemon: Command = {
     '  The daemon that runs becomes the program of this command, in the same process; services run on and are taken over.\n      --all    then also hand the keeper over, and restart the gateway workers one after the other',
   options: { ...jsonOption, all: { type: 'boolean' } },
   takes: 'nothing',
+  here: true,
   run: async (call) => upgrade(call, await call.client.getStatus()),
 };

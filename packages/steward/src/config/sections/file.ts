@@ -6,8 +6,9 @@ import { routeShape } from './route.ts';
 import { compressions, rotations, serviceShape } from './service.ts';
 import { acmeShape, gatewayShape, limitShape, siteShape, variableShape } from './site.ts';
 import { stepShape } from './step.ts';
+import { supervisorctlShape } from './supervisorctl.ts';
 import { upstreamShape } from './upstream.ts';
-import { closed, size, words } from './vocabulary.ts';
+import { closed, duration, size, words } from './vocabulary.ts';
 
 const secretShape = closed(
   {
@@ -37,7 +38,12 @@ export const fileShape = Type.Object(
     envFile: Type.Optional(
       Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Files of NAME=value lines for all services of this file.' }),
     ),
-    secrets: Type.Optional(Type.Record(Type.String(), secretShape, { description: 'Secrets by name, used as {{secret.NAME}} in env.' })),
+    secrets: Type.Optional(
+      Type.Record(Type.String(), secretShape, {
+        description:
+          'Secrets by name, used as {{secret.NAME}} in env and secretFiles; one that is not declared here is looked for among the stored ones.',
+      }),
+    ),
     defaults: Type.Optional(
       Type.Partial(serviceShape, {
         additionalProperties: false,
@@ -71,6 +77,13 @@ export const fileShape = Type.Object(
     limits: Type.Optional(Type.Record(Type.String(), limitShape, { description: 'Counters that several routes share, by name.' })),
     acme: Type.Optional(acmeShape),
     api: Type.Optional(apiShape),
+    audit: Type.Optional(
+      closed(
+        { keep: Type.Optional(duration('how long entries are kept, 1d at least; 0 keeps them for ever', '730d')) },
+        'The audit trail.',
+      ),
+    ),
+    supervisorctl: Type.Optional(supervisorctlShape),
   },
   { additionalProperties: false, description: "Steward's configuration.", $defs: definitions },
 );

@@ -222,6 +222,13 @@ export const serviceShape = closed(
         description: 'Environment variables; values may hold {{secret.NAME}}.',
       }),
     ),
+    secretFiles: Type.Optional(
+      Type.Record(Type.String(), Type.String(), {
+        maxProperties: 100,
+        description:
+          'Secrets as files, `DB_PASSWORD_FILE: "{{secret.NAME}}"`: written before each start, readable for its user alone, removed after its end; the variable holds the path.',
+      }),
+    ),
     envFile: Type.Optional(
       Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Files of NAME=value lines read before `env`.' }),
     ),

@@ -14,6 +14,8 @@ interface Kind {
   readonly options?: readonly string[];
   /** Why the section is not taken over, and what to do. */
   readonly instead?: readonly [message: string, hint: string];
+  /** Sections that need no such word. */
+  readonly taken?: readonly string[];
 }
 
 const socket = ['username', 'password'];
@@ -33,21 +35,20 @@ const kinds: readonly Kind[] = [
     title: 'unix_http_server',
     named: 'may',
     options: [...socket, 'file', 'chmod', 'chown'],
-    instead: ['Steward opens a control socket of its own', 'Nothing needs to be written; use `steward` in place of supervisorctl.'],
   },
   {
     title: 'inet_http_server',
     named: 'may',
     options: [...socket, 'port'],
-    instead: ['Steward does not open this port', 'Use `steward` in place of supervisorctl and of its web page.'],
   },
+  // supervisorctl reads this one itself.
+  { title: 'supervisorctl', named: 'never', options: [...socket, 'serverurl', 'prompt', 'history_file'] },
   {
-    title: 'supervisorctl',
-    named: 'never',
-    options: [...socket, 'serverurl', 'prompt', 'history_file'],
-    instead: ['`steward` finds Steward without it', 'Nothing needs to be written.'],
+    title: 'rpcinterface',
+    named: 'always',
+    instead: ['Steward has the interface of supervisord, and takes no plugins', 'Ask Steward by its own API for what is missing.'],
+    taken: ['rpcinterface:supervisor'],
   },
-  { title: 'rpcinterface', named: 'always', instead: ['Steward has no XML-RPC interface', 'Use `steward` on the command line instead.'] },
   {
     title: 'ctlplugin',
     named: 'always',
@@ -95,7 +96,7 @@ export function reviewSections(document: Document, report: Report): void {
       continue;
     }
     if (kind.options !== undefined) sayUnknownOptions(report, section, kind.options);
-    if (kind.instead !== undefined)
+    if (kind.instead !== undefined && !kind.taken?.includes(section.name))
       say(report, 'note', 'config/not-taken-over', section.at, `[${section.name}]: ${kind.instead[0]}`, kind.instead[1]);
   }
   sayUnknownOptions(

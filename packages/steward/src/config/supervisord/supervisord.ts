@@ -6,7 +6,7 @@
  *   document.ts  includes and merging: what is read later wins
  *   expand.ts    %(process_num)02d → {{instance:02d}}, by names.ts; filled.ts keeps letters, templates and places together
  *   words.ts     command → words, environment → pairs;  values.ts, options.ts: everything else
- *   daemon.ts, groups.ts, program.ts, output.ts, socket.ts   a section each → steward.yaml's shape
+ *   daemon.ts, groups.ts, program.ts, output.ts, socket.ts, servers.ts   a section each → steward.yaml's shape
  *   kinds.ts     what is unknown, and what Steward does not take over
  */
 import type { Reader } from '../format.ts';
@@ -21,6 +21,7 @@ import { hereOf, type Variables } from './names.ts';
 import { readProgram } from './program.ts';
 import type { Context } from './reading.ts';
 import { type Report, say } from './report.ts';
+import { readServers } from './servers.ts';
 import { reviewSocket } from './socket.ts';
 
 function readServices(document: Document, contextOf: (section: Section) => Context): Record<string, ServiceSource> {
@@ -58,9 +59,14 @@ export const readSupervisord: Reader = (source, around) => {
   const main = document.sections.get('supervisord');
   const daemon: Daemon = main === undefined ? { config: {}, variables: new Map() } : readDaemon(contextWith(new Map())(main));
   const services = readServices(document, contextWith(daemon.variables));
+  const supervisorctl = readServers([...document.sections.values()], contextWith(new Map()));
   reviewSections(document, report);
   checkLines(document, report);
-  const config: FileSource = { ...daemon.config, ...(Object.keys(services).length === 0 ? {} : { services }) };
+  const config: FileSource = {
+    ...daemon.config,
+    ...(Object.keys(services).length === 0 ? {} : { services }),
+    ...(supervisorctl && { supervisorctl }),
+  };
   return { config, origins: report.origins, problems: report.problems, sources: document.sources, folder: hereOf(source.file) };
 };
 

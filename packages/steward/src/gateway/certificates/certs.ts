@@ -27,8 +27,11 @@ const problem = (severity: Problem['severity'], code: GatewayErrorCode, message:
   hint,
 });
 
+/** What a certificate is for. */
+export type Served = Pick<SiteSpec, 'tls' | 'hosts' | 'isDefault'>;
+
 /** All certificates of `sites`. `authorityDir` holds the local authority, made when a site first needs it. Never rejects. */
-export async function loadCertificates(sites: readonly SiteSpec[], authorityDir: string, nowMs: number): Promise<Certificates> {
+export async function loadCertificates(sites: readonly Served[], authorityDir: string, nowMs: number): Promise<Certificates> {
   const certificates = new Map<string, Certificate>();
   const problems: Problem[] = [];
   const seen = new Set<string>();
@@ -66,7 +69,7 @@ export async function loadCertificates(sites: readonly SiteSpec[], authorityDir:
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
 /** What an internal certificate is made for. Patterns that no certificate can hold are left out. */
-function internalNames(site: SiteSpec): string[] {
+function internalNames(site: Served): string[] {
   const named = site.hosts.flatMap((host) => {
     if (host.startsWith('.')) return [host.slice(1), `*${host}`];
     const bare = host.replace(/^\[(.*)\]$/, '$1');
@@ -197,7 +200,7 @@ function checkDates(leaf: X509Certificate, file: string, nowMs: number): Problem
   ];
 }
 
-function uncoveredHosts(site: SiteSpec, files: CertificateFiles, { cert }: Certificate): Problem[] {
+function uncoveredHosts(site: Served, files: CertificateFiles, { cert }: Certificate): Problem[] {
   const leaf = new X509Certificate(cert);
   const exact = site.hosts.filter((host) => !host.startsWith('~') && !host.includes('*') && !host.startsWith('.'));
   const uncovered = exact.filter((host) => (isIP(host) === 0 ? leaf.checkHost(host) : leaf.checkIP(host)) === undefined);

@@ -61,7 +61,12 @@ function answerOf(name: string, { answer, stream }: Operation, told: Map<string,
 function needsOf({ needs, about, local }: Operation): string {
   if (local) return 'Only at the control socket.';
   if (needs === 'nothing') return 'Needs no right.';
-  const reach = about === undefined ? '' : about === 'each' ? ' The answer holds what the caller has it for.' : ' It is asked for each service that is named.';
+  const reach =
+    about === undefined
+      ? ''
+      : about === 'each'
+        ? ' The answer holds what the caller has it for.'
+        : ' It is asked for each service that is named.';
   return `Needs the right [\`${needs}\`](#rights).${reach}`;
 }
 

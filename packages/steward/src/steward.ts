@@ -804,6 +804,18 @@ export async function createSteward({ state, program, log: write }: StewardOptio
       const entry = { as: subject.kind, who: subject.name, via, from, action, object: names.join(' '), details: {} };
       return audit.begin(entry);
     },
+    onDenied: (from) =>
+      audit.note({
+        as: 'nobody',
+        who: '',
+        via: 'supervisorctl',
+        from,
+        action: 'supervisorctl',
+        object: '',
+        details: {},
+        result: 'refused',
+        reason: 'wrong user name or password',
+      }),
     onTrouble: (message) => {
       journal.record({ type: 'supervisorctl.trouble', subject: 'supervisorctl', message });
       log('warn', message);

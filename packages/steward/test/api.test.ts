@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { type Client, createClient } from '@steward/sdk/client';
 import { operations } from '@steward/sdk/contract/contract';
@@ -295,6 +296,19 @@ test('people, programs and pages of other sites', async (t) => {
       next,
       Array.from({ length: next.length }, (_, index) => (next[0] ?? 0) + index),
     );
+  });
+
+  await t.test('a stream ends when the token it was opened with is taken back', async () => {
+    const viewer = await served.as('viewer');
+    const { tokens } = await viewer.listTokens();
+    const stream = viewer.listFacts({ query: { follow: true, count: 1 } });
+    await stream.next();
+    await local.revokeToken({ params: { id: tokens[0]?.id ?? '' } });
+    await until('the end of the stream', async () => {
+      const next = await Promise.race([stream.next().catch(() => ({ done: true })), wait(1000)]);
+      return next?.done === true;
+    });
+    await refused(viewer.listInstances(), 401);
   });
 
   await t.test('the configuration is written by who has read it as it is, applied, kept, and rolled back', async () => {

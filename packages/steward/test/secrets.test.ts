@@ -431,3 +431,50 @@ test('the example: a token changes, and whoever has the one of before is not tur
   await until('the client is let in again', async () => (await letIn()) > before + 1);
   assert.doesNotMatch(await place.ok('logs', 'client'), /answers 401/);
 });
+
+/** Runs a command on a terminal of its own (script(1)), and types each answer once its question is there. */
+function onTerminal(place: Place, answers: readonly (readonly [question: string, typed: string])[], ...words: string[]): Promise<Outcome> {
+  const [file, ...rest] = ['script', '--quiet', '--return', '--command', [launcher, ...words].join(' '), '/dev/null'];
+  return new Promise((resolve, reject) => {
+    const child = spawn(file as string, rest, { cwd: place.folder, env: { ...process.env, STEWARD_STATE: place.state }, timeout: 60_000 });
+    const left = [...answers];
+    let out = '';
+    child.stdout.on('data', (chunk) => {
+      out += chunk;
+      const [next] = left;
+      if (next === undefined || !out.includes(next[0])) return;
+      left.shift();
+      child.stdin.write(next[1]);
+    });
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, out, err: '' }));
+  });
+}
+
+test('a value that is typed on a terminal is asked for twice and shown never', async (t) => {
+  const place = newPlace(t);
+  const typed = await onTerminal(
+    place,
+    [
+      ['value of db (not shown): ', 'typed-4711\r'],
+      ['the same again: ', 'typed-4711\r'],
+    ],
+    ...['secret', 'set', 'db'],
+  );
+  assert.equal(typed.code, 0, typed.out);
+  assert.match(typed.out, /db is set, version 1/);
+  assert.doesNotMatch(typed.out, /4711/);
+  const differing = await onTerminal(
+    place,
+    [
+      ['value of', 'one-4711\r'],
+      ['again', 'two-4711\r'],
+    ],
+    ...['secret', 'set', 'db'],
+  );
+  assert.equal(differing.code, 2);
+  assert.match(differing.out, /the two values differ; nothing was changed/);
+  const given = await onTerminal(place, [['value of', 'x\x03']], ...['secret', 'set', 'db']);
+  assert.match(given.out, /nothing was changed/);
+  assert.match(await place.ok('secret', 'list'), /^db +1 /m);
+});

@@ -132,6 +132,8 @@ interface Both {
   /** Asks both and compares. Gives what was said, neutralised. */
   same(line: string, look?: (asked: Asked) => unknown): Promise<Asked>;
   each(line: string): Promise<readonly [Asked, Asked]>;
+  /** Asks both, and waits for neither. */
+  begin(line: string): readonly [Promise<Asked>, Promise<Asked>];
   /** The real program, asking Steward alone. */
   ours(...words: string[]): Promise<Outcome>;
   /** The real program, in a process of its own; PORT stands for the port of the side. */
@@ -169,12 +171,14 @@ async function bothAt(t: TestContext, text: string): Promise<Both> {
     const { code, out } = await drivers[side].ask(line);
     return { code, out: neutral(out, side) };
   };
-  const each = (line: string): Promise<readonly [Asked, Asked]> => Promise.all([ask('ours', line), ask('theirs', line)]);
+  const begin = (line: string): readonly [Promise<Asked>, Promise<Asked>] => [ask('ours', line), ask('theirs', line)];
+  const each = (line: string): Promise<readonly [Asked, Asked]> => Promise.all(begin(line));
   return {
     place,
     folder,
     port: (side) => ports[side],
     write,
+    begin,
     each,
     async same(line, look = (asked) => asked) {
       const [ours, theirs] = await each(line);
@@ -288,7 +292,7 @@ test('supervisorctl says of Steward what it says of supervisord', { skip: missin
     await asks('tail', 'tail -5 plain', 'tail plain stderr', 'tail -4 plain stderr', 'tail plain nowhere', 'tail -x plain', 'tail -9');
     await asks('tail nobody', 'tail silent', 'tail merged', 'tail merged stderr', 'tail manual', 'tail missing', 'tail -3 fatal');
     await asks('tail team:one', 'tail team:*', 'tail 1 2 3 4', 'clear', 'clear nobody', 'clear plain', 'tail plain', 'tail plain stderr');
-    await asks('restart plain', 'clear plain nobody merged', 'clear all', 'tail merged');
+    await asks('restart plain', 'clear plain nobody merged', 'tail merged');
     await asks('maintail -x', 'maintail 1 2', 'maintail x');
     for (const { code, out } of await each('maintail')) assert.ok(code === 0 && out.length > 10);
   });
@@ -398,8 +402,12 @@ test('supervisorctl says of Steward what it says of supervisord', { skip: missin
   await part('what it changed is in the audit trail, and what it asked is not', async () => {
     const text = await place.ok('audit', '--json');
     assert.match(text, /supervisor\.stopProcess/);
+    assert.match(text, /wrong user name or password/);
     assert.doesNotMatch(text, /getAllProcessInfo/);
   });
+
+  const cleared = both.begin('clear all'); // supervisord takes a second for each program
+  await cleared[0];
 
   await part('a reload of files with errors stops nothing', async () => {
     const before = (await place.instance('plain')).pid;
@@ -431,6 +439,12 @@ test('supervisorctl says of Steward what it says of supervisord', { skip: missin
     await until('it has gone', () => !isRunning(daemon));
     await place.steward('up', '-d', join(folder('ours'), 'supervisord.conf'));
     assert.equal((await both.ours('pid', 'plain')).out, `${pid}\n`);
+  });
+
+  await part('clearing all logs', async () => {
+    const [ours, theirs] = await Promise.all(cleared);
+    assert.match(ours.out, /plain: cleared/);
+    assert.deepEqual(ours, theirs);
   });
 
   await part('shutdown ends everything', async () => {

@@ -4,8 +4,8 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { StreamItem } from './handlers.ts';
 
-/** A stream that is silent says so this often: proxies in between drop connections that say nothing, and a dead reader is found. */
-const beatMs = 15_000;
+/** A stream says this often that it is there: proxies drop connections that say nothing, dead readers are found, and those who may no longer read are let go. */
+const beatMs = 5_000;
 /** A reader that takes nothing for this long is let go; it goes on with Last-Event-ID. */
 const stallMs = 60_000;
 
@@ -19,11 +19,12 @@ async function write(raw: ServerResponse, text: string, signal: AbortSignal): Pr
   return !late.aborted;
 }
 
-/** Resolves when the stream has ended; a refusal of the first item still becomes a proper answer. */
+/** Resolves when the stream has ended; a refusal of the first item still becomes a proper answer. Ends within a beat when `isGood` says no. */
 export async function sendEvents(
   request: FastifyRequest,
   reply: FastifyReply,
   items: (signal: AbortSignal) => AsyncGenerator<StreamItem<unknown>>,
+  isGood: () => boolean = () => true,
 ): Promise<void> {
   const controller = new AbortController();
   const { signal } = controller;
@@ -40,7 +41,8 @@ export async function sendEvents(
   });
   raw.flushHeaders();
   const beat = setInterval(() => {
-    if (raw.writableLength === 0) raw.write(': \n\n');
+    if (!isGood()) controller.abort();
+    else if (raw.writableLength === 0) raw.write(': \n\n');
   }, beatMs).unref();
   try {
     for (let next = first; !next.done && !signal.aborted; next = await events.next())

@@ -30,6 +30,8 @@ export interface Caller {
   readonly from: string;
   /** The way it came: `control socket`, `https`, `supervisorctl`. */
   readonly via: string;
+  /** Whether it is who it was still: what it showed may have ended, or been taken back. Undefined: for ever. */
+  isGood?(): boolean;
   /** What a browser calls itself. */
   readonly agent?: string | undefined;
   /** The session it came with, by its name in lists. */

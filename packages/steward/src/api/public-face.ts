@@ -23,6 +23,8 @@ import type { Face } from './server.ts';
 export interface Doorkeeper {
   /** Undefined for credentials that are no good. */
   identify(shown: { readonly sessionId?: string; readonly token?: string }): Known | undefined;
+  /** Whether the session of this name in lists is good still. Asking does not use it: a page left open does not keep it alive. */
+  lasts(session: string): boolean;
   /** Whether a page that sends `csrf` got it with this session. */
   csrfFits(sessionId: string, csrf: string): boolean;
 }
@@ -77,7 +79,8 @@ export function publicFace(keeper: Doorkeeper): Face {
       const bearer = /^Bearer ([\x21-\x7e]{1,512})$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
       const sessionId = bearer === undefined ? request.cookies[sessionCookie] : undefined;
       const isOpen = operation.needs === 'nothing';
-      const known = bearer !== undefined ? keeper.identify({ token: bearer }) : sessionId ? keeper.identify({ sessionId }) : undefined;
+      const shown = bearer !== undefined ? { token: bearer } : sessionId ? { sessionId } : undefined;
+      const known = shown && keeper.identify(shown);
       if (known === undefined && (bearer !== undefined || sessionId) && !isOpen) throw notKnown();
       if (operation.method !== 'GET' && bearer === undefined) refuseForgery(request, known && !isOpen ? sessionId : undefined, keeper);
       const subject = known?.subject ?? nobody;
@@ -85,6 +88,8 @@ export function publicFace(keeper: Doorkeeper): Face {
         subject,
         from: request.ip,
         via: 'https',
+        isGood: () =>
+          shown === undefined || (known?.session === undefined ? keeper.identify(shown) !== undefined : keeper.lasts(known.session)),
         agent: headerOf(request, 'user-agent')?.slice(0, 200) ?? '',
         ...(known?.session !== undefined && { session: known.session }),
         may: (right, spec) => may(subject, right, resourceOf(spec)),

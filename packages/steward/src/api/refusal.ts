@@ -43,5 +43,7 @@ export const bodyOf = ({ code, status, message, hint, details }: StewardError): 
 
 export function refuse(reply: FastifyReply, refusal: StewardError): FastifyReply {
   if (refusal.status === 401) reply.header('www-authenticate', 'Bearer realm="steward"');
+  const { retryAfterSeconds } = refusal.details;
+  if (typeof retryAfterSeconds === 'number') reply.header('retry-after', Math.ceil(retryAfterSeconds));
   return reply.code(refusal.status).type('application/problem+json').send(bodyOf(refusal));
 }

@@ -82,7 +82,7 @@ function addOperation(app: FastifyInstance, operation: Operation, handler: Handl
       authorize(operation, input, caller.subject, known);
       tell.begin();
       if (operation.stream) {
-        await sendEvents(request, reply, (signal) => (handler as unknown as Streaming)(input, caller, signal));
+        await sendEvents(request, reply, (signal) => (handler as unknown as Streaming)(input, caller, signal), caller.isGood);
         tell.end();
         return reply;
       }

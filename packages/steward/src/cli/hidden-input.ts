@@ -20,30 +20,43 @@ export function createTyping(): (keys: string) => { readonly text: string } | 'i
   };
 }
 
-/** Asks on the terminal; nothing of the answer is shown. @throws StewardError for Ctrl-C. */
-export function askHidden(question: string): Promise<string> {
+/**
+ * Asks on the terminal, one after the other; nothing of the answers is shown, from before the first question on, so that nobody can type too
+ * early. @throws StewardError for Ctrl-C.
+ */
+export function askAllHidden(questions: readonly string[]): Promise<string[]> {
   const { stdin, stderr } = process;
-  stderr.write(question);
+  const answers: string[] = [];
+  let type = createTyping();
   stdin.setRawMode(true);
   stdin.setEncoding('utf8');
-  const type = createTyping();
   return new Promise((resolve, reject) => {
     const done = (work: () => void): void => {
+      stdin.off('data', onData);
       stdin.setRawMode(false);
       stdin.pause();
-      stdin.off('data', onData);
-      stderr.write('\n');
       work();
     };
     const onData = (keys: string): void => {
-      const typed = type(keys);
-      if (typed === 'interrupted') done(() => reject(new StewardError('cli/usage', 'nothing was changed', { status: 400 })));
-      else if (typed !== undefined) done(() => resolve(typed.text));
+      for (const key of keys) {
+        const typed = type(key);
+        if (typed === undefined) continue;
+        stderr.write('\n');
+        if (typed === 'interrupted') return done(() => reject(new StewardError('cli/usage', 'nothing was changed', { status: 400 })));
+        answers.push(typed.text);
+        if (answers.length === questions.length) return done(() => resolve(answers));
+        type = createTyping();
+        stderr.write(questions[answers.length] as string);
+      }
     };
     stdin.on('data', onData);
     stdin.resume();
+    stderr.write(questions[0] as string);
   });
 }
+
+/** Asks one thing. */
+export const askHidden = async (question: string): Promise<string> => (await askAllHidden([question]))[0] as string;
 
 /** All of standard input; undefined when it is longer than `mostBytes`. */
 export async function readInput(mostBytes: number): Promise<Buffer | undefined> {

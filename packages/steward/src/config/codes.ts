@@ -48,7 +48,7 @@ export const configCodes = {
   'config/header-name': 'A text cannot be the name of a header.',
   'config/header-value': 'The value of a header holds a line break.',
   'config/api-open': 'The API would be served without TLS to other machines.',
-  'config/open-control': 'supervisorctl would be answered without a password where others reach it.',
+  'config/open-control': 'Others could control Steward: a place where supervisorctl is answered has no password.',
   'config/half-credentials': 'A user name stands without a password, or the other way round.',
   'config/api-twice': 'More than one file has an api section.',
   'config/listen': 'A text is neither a port nor address:port.',

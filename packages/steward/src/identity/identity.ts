@@ -40,6 +40,8 @@ export interface Identified {
 export interface Identity extends Login {
   /** Undefined for what is not, or no longer, good. A token counts when there are both. Costs no look at the disk. */
   identify(credentials: Credentials): Identified | undefined;
+  /** Whether the session of this name in lists is good still; it is not used by asking. */
+  lasts(session: string): boolean;
   /** Whether `csrf` was given out with this session. */
   csrfFits(sessionId: string, csrf: string): boolean;
   readonly people: People;
@@ -99,6 +101,7 @@ export function createIdentity({ store, secretKey, issuer, now }: IdentityOption
       if (token !== undefined) return byToken(token);
       return sessionId === undefined ? undefined : bySession(sessionId);
     },
+    lasts: (session) => sessions.find(session) !== undefined,
     csrfFits(sessionId, csrf) {
       const session = sessions.use(sessionId);
       return session !== undefined && sessions.isCsrf(session, csrf);

@@ -50,9 +50,13 @@ function unknown(what: string, id: string): StewardError {
   });
 }
 
+/** A token that was lost must not end what else its maker has: it is itself alone. */
+const isTheirs = ({ subject }: Caller, found: Session | Token): boolean =>
+  subject.kind === 'token' ? 'name' in found && subject.name === `${found.person}/${found.name}` : found.person === personOf(subject);
+
 /** One that the caller may end: of others it is not even told that it is there. */
 function theirs<T extends Session | Token>(caller: Caller, found: T | undefined, what: string, id: string): T {
-  if (found === undefined || (found.person !== personOf(caller.subject) && !looksAfterOthers(caller))) throw unknown(what, id);
+  if (found === undefined || !(isTheirs(caller, found) || looksAfterOthers(caller))) throw unknown(what, id);
   return found;
 }
 

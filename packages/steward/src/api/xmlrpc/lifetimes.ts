@@ -5,7 +5,7 @@ import type { Journal } from '../../journal.ts';
 export interface Lifetime {
   /** Epoch ms of the last start. */
   readonly startMs?: number;
-  /** Epoch ms of the last end of a process; 0 of one is not there. */
+  /** Epoch ms of the last end of a process. */
   readonly stopMs?: number;
 }
 

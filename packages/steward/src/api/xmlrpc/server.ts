@@ -14,9 +14,12 @@ const idleMs = 120_000;
 /** A client that takes nothing of an answer for so long is let go. */
 const stallMs = 60_000;
 const mostConnections = 64;
-const mostRequestsAtOnce = 32;
+/** Logs that are followed at once, so that there are connections left for calls. */
+const mostFollowers = 32;
 
 export interface Answers {
+  /** Somebody gave a wrong name or password, from this address. */
+  denied(from: string): void;
   /** The XML of the answer to a call. */
   call(text: string, signal: AbortSignal): Promise<string>;
   /** What `tail -f` and `maintail -f` read; undefined when there is no such log. */
@@ -63,9 +66,11 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 }
 
 /** @throws Refusal for who may not ask. */
-function admit({ headers }: IncomingMessage, credentials: Credentials | undefined): void {
-  if (credentials !== undefined && !isAuthorized(headers.authorization, credentials))
+function admit({ headers, socket }: IncomingMessage, credentials: Credentials | undefined, answers: Answers): void {
+  if (credentials !== undefined && !isAuthorized(headers.authorization, credentials)) {
+    if (headers.authorization !== undefined) answers.denied(socket.remoteAddress ?? '');
     throw new Refusal(401, 'a user name and a password are needed');
+  }
   // With a password a page of a browser has nothing to act with.
   if (credentials === undefined && isFromBrowser(headers)) throw new Refusal(403, 'pages in browsers are not answered here');
 }
@@ -115,25 +120,29 @@ export function createCtlServer(
   answers: Answers,
   onError: (error: unknown) => void,
 ): Server {
-  let busy = 0;
+  let followers = 0;
 
   async function answer(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
-    admit(request, credentials);
+    admit(request, credentials, answers);
     const path = pathOf(request);
     if (path.startsWith('/RPC2')) return answerCall(request, response, answers, signal);
     if (!path.startsWith('/logtail/') && !path.startsWith('/mainlogtail'))
       throw new Refusal(404, 'there is no page here; use supervisorctl');
     if (request.method !== 'GET') throw new Refusal(400, 'a log is read by GET');
-    return answerFollow(path, response, answers, signal);
+    if (followers >= mostFollowers) throw new Refusal(503, 'too many logs are followed already');
+    followers += 1;
+    try {
+      await answerFollow(path, response, answers, signal);
+    } finally {
+      followers -= 1;
+    }
   }
 
   async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const controller = new AbortController();
     response.once('close', () => controller.abort());
     request.on('error', () => controller.abort());
-    busy += 1;
     try {
-      if (busy > mostRequestsAtOnce) throw new Refusal(503, 'too many requests are under way');
       await answer(request, response, controller.signal);
     } catch (error) {
       if (controller.signal.aborted) return;
@@ -141,8 +150,6 @@ export function createCtlServer(
       if (error instanceof NoCall) return refuse(response, 400, error.message);
       onError(error);
       refuse(response, 500, 'something went wrong inside Steward; its log has the details');
-    } finally {
-      busy -= 1;
     }
   }
 

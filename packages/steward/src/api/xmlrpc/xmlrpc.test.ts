@@ -27,12 +27,15 @@ import { createXmlRpc, type XmlRpc } from './xmlrpc.ts';
 interface Place {
   readonly folder: string;
   readonly troubles: string[];
+  /** From where wrong passwords came. */
+  readonly denied: string[];
   readonly rpc: XmlRpc;
 }
 
 function placeFor(t: TestContext): Place {
   const folder = mkdtempSync(join(tmpdir(), 'steward-rpc-'));
   const troubles: string[] = [];
+  const denied: string[] = [];
   const rooms = {
     supervisor: { views: () => [] },
     journal: { last: () => [], follow: () => () => {} },
@@ -42,6 +45,7 @@ function placeFor(t: TestContext): Place {
     rooms,
     mainLog: join(folder, 'no.log'),
     begin: () => () => {},
+    onDenied: (from) => denied.push(from),
     onTrouble: (message) => troubles.push(message),
     onError: (error) => assert.fail(error as Error),
   });
@@ -49,7 +53,7 @@ function placeFor(t: TestContext): Place {
     await rpc.close();
     rmSync(folder, { recursive: true });
   });
-  return { folder, troubles, rpc };
+  return { folder, troubles, denied, rpc };
 }
 
 const unix = (path: string, more: object = {}): SupervisorctlListener => ({ kind: 'unix', path, mode: 0o700, ...more });
@@ -89,7 +93,7 @@ test('a socket has its rights from its first moment, is the only thing left behi
 });
 
 test('where it listens follows what is wanted; what stays wanted is not touched', async (t) => {
-  const { folder, rpc } = placeFor(t);
+  const { folder, rpc, denied } = placeFor(t);
   const [a, b] = [join(folder, 'a.sock'), join(folder, 'b.sock')];
   const port = await freePort();
   await rpc.listen([unix(a)]);
@@ -101,6 +105,8 @@ test('where it listens follows what is wanted; what stays wanted is not touched'
     [(await ask({ port })).status, (await ask({ port }, 'u:x')).status, (await ask({ port }, 'u:p')).status],
     [401, 401, 200],
   );
+  for (let n = 0; n < 5; n++) await ask({ port }, 'u:x');
+  assert.deepEqual(denied, ['127.0.0.1'], 'who tries many is told once in a while');
   await rpc.listen([unix(b, { credentials: { username: 'u', password: 'p' } })]);
   assert.deepEqual([existsSync(a), await statusAt(b), (await ask({ port })).status], [false, 401, 0]);
 });

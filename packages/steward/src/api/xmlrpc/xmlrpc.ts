@@ -32,6 +32,8 @@ export interface XmlRpcOptions {
   /** Where Steward's own log is, unless that goes elsewhere. */
   readonly mainLog: string;
   readonly begin: Begin;
+  /** Somebody gave a wrong name or password, from this address or at this socket; told once in a while. */
+  readonly onDenied: (from: string) => void;
   /** It cannot listen somewhere, and why. */
   readonly onTrouble: (message: string) => void;
   /** Hears of bugs. */
@@ -49,6 +51,8 @@ export interface XmlRpc {
 const stderr = 2;
 /** How soon it is tried again to listen where something was in the way. */
 const retryMs = 5000;
+/** Who tries passwords one after the other must not fill the audit trail. */
+const deniedEveryMs = 10_000;
 /** How much of a log a follower gets first, as supervisord gives it. */
 const followedBytes = 1024;
 
@@ -110,7 +114,7 @@ async function openOn(server: Server, spec: SupervisorctlListener): Promise<Sock
   }
 }
 
-export function createXmlRpc({ rooms, mainLog, begin, onTrouble, onError }: XmlRpcOptions): XmlRpc {
+export function createXmlRpc({ rooms, mainLog, begin, onDenied, onTrouble, onError }: XmlRpcOptions): XmlRpc {
   const lifetimes = createLifetimes(rooms.journal);
   let places: Place[] = [];
   let wanted: readonly SupervisorctlListener[] = [];
@@ -153,7 +157,13 @@ export function createXmlRpc({ rooms, mainLog, begin, onTrouble, onError }: XmlR
 
   function answersFor(spec: SupervisorctlListener): Answers {
     const caller = callerAt(spec);
+    let deniedAt = Number.NEGATIVE_INFINITY;
     return {
+      denied(from) {
+        if (performance.now() - deniedAt < deniedEveryMs) return;
+        deniedAt = performance.now();
+        onDenied(from || nameOfPlace(spec));
+      },
       call: (text, signal) => answer(text, callOf(caller, signal)),
       follow(path, signal) {
         try {

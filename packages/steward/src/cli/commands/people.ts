@@ -5,7 +5,7 @@ import { didYouMean } from '../../config/near.ts';
 import { harmless } from '../../config/terminal.ts';
 import { StewardError } from '../../errors.ts';
 import { type Call, type Command, jsonOption } from '../command.ts';
-import { askHidden, readInput } from '../hidden-input.ts';
+import { askAllHidden, readInput } from '../hidden-input.ts';
 import { clock, count, table } from '../print.ts';
 
 const usage = (message: string, hint: string): StewardError => new StewardError('cli/usage', message, { status: 400, hint });
@@ -109,10 +109,13 @@ async function listUsers(call: Call): Promise<number> {
 /** Code and password: asked for on a terminal, else the first two lines of what is piped in. */
 async function readRedeem(): Promise<{ code: string; password: string }> {
   if (process.stdin.isTTY) {
-    const code = (await askHidden('one-time code (not shown): ')).trim();
-    const password = await askHidden('new password (not shown, 12 characters at least): ');
-    if (password !== (await askHidden('the same again: '))) throw usage('the two passwords differ; nothing was changed', 'Try again.');
-    return { code, password };
+    const [code = '', password = '', again] = await askAllHidden([
+      'one-time code (not shown): ',
+      'new password (not shown, 12 characters at least): ',
+      'the same again: ',
+    ]);
+    if (password !== again) throw usage('the two passwords differ; nothing was changed', 'Try again.');
+    return { code: code.trim(), password };
   }
   const [code, password] = ((await readInput(4096))?.toString() ?? '').split(/\r?\n/);
   if (code === undefined || code === '' || password === undefined || password === '')

@@ -9,7 +9,7 @@ import { createSecrets, mostSecretBytes, parseKey, type Secrets, takeKey } from 
 import { claimState, secretKeyIn } from '../../state-folder.ts';
 import { openStore } from '../../store/store.ts';
 import { type Call, type Command, jsonOption } from '../command.ts';
-import { askHidden, readInput } from '../hidden-input.ts';
+import { askAllHidden, readInput } from '../hidden-input.ts';
 import { clock, table } from '../print.ts';
 import { settle, whetherUp } from '../progress.ts';
 import { instanceTable } from '../views.ts';
@@ -38,8 +38,7 @@ function readValueFile(file: string): Buffer {
 }
 
 async function askTwice(name: string): Promise<Buffer> {
-  const first = await askHidden(`value of ${name} (not shown): `);
-  const second = await askHidden('the same again: ');
+  const [first = '', second] = await askAllHidden([`value of ${name} (not shown): `, 'the same again: ']);
   if (first !== second) throw usage('the two values differ; nothing was changed', 'Try again, or pipe the value in.');
   return Buffer.from(first);
 }

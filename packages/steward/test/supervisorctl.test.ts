@@ -254,8 +254,17 @@ test('supervisorctl says of Steward what it says of supervisord', { skip: missin
   const { same, each, write, folder, place } = both;
   await atRest(both);
   const part = (name: string, work: () => Promise<void>): Promise<void> => t.test(name, work);
+  /** supervisord starts what was added in its next round, or the one after: a moment is given to it. When it is over, `same` tells. */
+  const cameToTheSame = (line: string): Promise<unknown> =>
+    until('both say the same', async () => {
+      const [ours, theirs] = await each(line);
+      return ours.out === theirs.out;
+    }).catch(() => undefined);
   const asks = async (...lines: string[]): Promise<void> => {
-    for (const line of lines) await (manyAtOnce.test(line) ? same(line, anyOrder) : same(line));
+    for (const line of lines) {
+      if (line.startsWith('status')) await cameToTheSame(line);
+      await (manyAtOnce.test(line) ? same(line, anyOrder) : same(line));
+    }
   };
 
   await part('states, of one, several, groups and unknown names', async () => {

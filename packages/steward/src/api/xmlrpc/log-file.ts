@@ -7,7 +7,7 @@ import { Fault } from './faults.ts';
 export const mostBytes = 4 * 1024 * 1024;
 const lookEveryMs = 100;
 
-const isFile = (path: string): boolean => {
+export const isFile = (path: string): boolean => {
   try {
     return statSync(path).isFile();
   } catch {

@@ -1,4 +1,5 @@
 /** One place where supervisorctl is answered: HTTP by Node, with limits on everything that a client could drag out. */
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Credentials, SupervisorctlListener } from '../../config/model.ts';
 import { isAuthorized, isFromBrowser } from './auth.ts';
@@ -86,16 +87,12 @@ async function answerCall(request: IncomingMessage, response: ServerResponse, an
   response.end(bytes);
 }
 
-const drained = (response: ServerResponse, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const timer = setTimeout(() => response.destroy(), stallMs);
-    const end = (): void => {
-      clearTimeout(timer);
-      resolve();
-    };
-    response.once('drain', end);
-    signal.addEventListener('abort', end, { once: true });
-  });
+/** Waits until a client has taken what it was sent; one that takes nothing is let go. */
+async function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  const timer = setTimeout(() => response.destroy(), stallMs);
+  await once(response, 'drain', { signal }).catch(() => {});
+  clearTimeout(timer);
+}
 
 async function answerFollow(path: string, response: ServerResponse, answers: Answers, signal: AbortSignal): Promise<void> {
   const bytes = answers.follow(path, signal);

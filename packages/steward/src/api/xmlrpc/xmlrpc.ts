@@ -21,7 +21,7 @@ import { Fault } from './faults.ts';
 import { createLifetimes } from './lifetimes.ts';
 import { followFile, mostBytes } from './log-file.ts';
 import { type Begin, type Call, findProcess, requireOver, requireWhole } from './method.ts';
-import { logOf } from './methods/logs.ts';
+import { followedLog } from './methods/logs.ts';
 import { dispatch } from './methods.ts';
 import { type Answers, createCtlServer } from './server.ts';
 import { CannotListen, listenOnFile, type SocketFile } from './socket-file.ts';
@@ -152,7 +152,7 @@ export function createXmlRpc({ rooms, mainLog, begin, onDenied, onTrouble, onErr
     const found = findProcess(call, name);
     if ('members' in found || (channel !== 'stdout' && channel !== 'stderr')) return undefined;
     requireOver(call, 'logs', [found]);
-    return logOf(found, channel);
+    return followedLog(found, channel);
   }
 
   function answersFor(spec: SupervisorctlListener): Answers {

@@ -1,7 +1,7 @@
 /** Reading and clearing logs: those of processes, and Steward's own. */
 import type { InstanceView } from '../../../supervisor/supervisor.ts';
 import { Fault, faults } from '../faults.ts';
-import { emptyFile, existing, mostBytes, readBytes, replaceFile, tailBytes } from '../log-file.ts';
+import { emptyFile, existing, isFile, mostBytes, readBytes, replaceFile, tailBytes } from '../log-file.ts';
 import {
   allByPriority,
   type Call,
@@ -24,14 +24,19 @@ const range: readonly Parameter[] = [
 ];
 
 /** The file of a stream; undefined when it keeps no log, or its log was given a name and does not exist yet. */
-export const logOf = ({ streams }: InstanceView, channel: Channel): string | undefined =>
-  streams.find(({ name }) => name === channel)?.file;
+const logOf = ({ streams }: InstanceView, channel: Channel): string | undefined => streams.find(({ name }) => name === channel)?.file;
 
 /** A log whose file Steward chose is there from the beginning, as one that supervisord chose: empty. */
 const isEmptyYet = ({ spec }: InstanceView, channel: Channel): boolean => {
   const target = channel === 'stdout' ? spec.stdout : spec.stderr;
   return target !== 'stdout' && target.file === undefined;
 };
+
+/** The log to follow; undefined when there is none, and none is to be expected. */
+export function followedLog(view: InstanceView, channel: Channel): string | undefined {
+  const file = logOf(view, channel);
+  return file !== undefined && (isFile(file) || isEmptyYet(view, channel)) ? file : undefined;
+}
 
 /** @throws Fault FAILED when a request of many calls reads too much. */
 function spend(call: Call, text: string): string {

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Client, createClient } from '@steward/sdk/client';
 import { isLeader } from '../src/kernel/process-table.ts';
-import { isRunning, kill, launcher, newPlace, type Place, repository, run, until } from './harness.ts';
+import { isRunning, kill, launcher, newPlace, type Place, run, until } from './harness.ts';
 
 const clientOf = (place: Place): Client => createClient({ socketPath: join(place.state, 'control.sock') });
 
@@ -257,23 +257,4 @@ test('what a command prints is whole, however long it is and however late its re
   child.stdout.on('data', (chunk) => (text += chunk));
   assert.equal(await ended, 0);
   assert.equal((JSON.parse(text) as { instances: unknown[] }).instances.length, 500);
-});
-
-test('every test that docs/faults.md names is there', () => {
-  const rows = readFileSync(join(repository, 'docs/faults.md'), 'utf8')
-    .split('\n')
-    .filter((line) => /^\| F\d+/.test(line));
-  let named = 0;
-  for (const row of rows) {
-    let file = '';
-    for (const part of (row.split(' | ')[2] ?? '').split(' · ')) {
-      const [, itsFile = file, name = ''] = /^(?:`([^`]+\.test\.ts)`: )?(.*)$/.exec(part) ?? [];
-      file = itsFile;
-      if (name.startsWith('`') || name.startsWith('none')) continue;
-      named++;
-      const path = join(repository, 'packages/steward', file.startsWith('test/') ? file : `src/${file}`);
-      assert.ok(readFileSync(path, 'utf8').includes(name.split('…')[0] as string), `${file} has no test "${name}"`);
-    }
-  }
-  assert.ok(named >= rows.length, `${named} tests in ${rows.length} rows`);
 });

@@ -4,7 +4,6 @@
  */
 
 import { rmSync } from 'node:fs';
-import { constants } from 'node:os';
 import type { FactType } from '@steward/sdk/contract/facts';
 import type { HookName, InstanceSpec, SignalName } from '../config/model.ts';
 import { type PlainSpec, withoutSecrets } from '../config/plan.ts';
@@ -13,6 +12,7 @@ import { type ProcessId, startTimeOfChild } from '../kernel/process-table.ts';
 import type { Output, Place } from '../output/output.ts';
 import type { SecretFiles } from '../secrets/secrets.ts';
 import { type HookRun, runHook } from './hooks.ts';
+import { createLastEnd } from './last-end.ts';
 import { notHeld } from './limits.ts';
 import {
   describeExit,
@@ -29,7 +29,6 @@ import { instanceMark, type Registry, type Run, runMark } from './registry.ts';
 import { isSocket, makeSocketFolder, openToGroup, removeDeadSocket } from './socket.ts';
 import { CannotStart, environmentFor, type Identity, identify, launch } from './spawn.ts';
 import { openDescriptors, type Stream, shortRun, streamsOf } from './streams.ts';
-import { type Ended, explainEnd, straysOf } from './traps.ts';
 import type { TreeOf, Trees } from './tree.ts';
 
 /** What an instance needs of the world. */
@@ -85,12 +84,6 @@ const treeLookMs = 20;
 const lastTreeLookMs = 500;
 /** How long KILL may take before it is told that it does not. */
 const killTakesMs = 1000;
-/** Ending well this soon, it may have made itself a daemon. */
-const daemonWithinMs = 10_000;
-/** From so many ends in a row on, its last lines are told. */
-const endsTold = 3;
-const linesRead = 40;
-
 /** What `afterExit` is told of the end. */
 const endedHow = ({ code, signal }: Exit): Record<string, string> => ({
   ...(code !== null && { EXIT_CODE: String(code) }),
@@ -113,11 +106,7 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
   const timers = new Map<TimerName, NodeJS.Timeout>();
   const waiting: InstanceEvent[] = [];
   let busy = false;
-  /** What was seen when the first process of the last run ended. */
-  let end:
-    | { readonly runId: string; readonly from: ReadonlyMap<string, Place | undefined>; readonly seen: Omit<Ended, 'lines'> }
-    | undefined;
-  let toldEnd = '';
+  const lastEnd = createLastEnd(world);
   let toldNotHeld = '';
   let stuckLook: NodeJS.Timeout | undefined;
   /** Files with secrets are there for its run. */
@@ -474,45 +463,23 @@ export function createInstance(first: InstanceSpec, world: World): Instance {
     dispatch({ type: 'group-gone', chance: world.chance(), at: at() });
   }
 
-  /** The first process has ended: what it left behind is looked at before anything is done about it. */
   function ended(exit: Exit): void {
-    const isEarly = state.phase !== 'STOPPING' && at() - state.startedAt < daemonWithinMs;
-    const strays = exit.code === 0 && isEarly ? straysOf(world.trees.members(runId)) : [];
-    const outOfMemory = exit.signal === constants.signals.SIGKILL && world.trees.outOfMemoryKills(runId) > 0;
-    end = { runId, from: begin, seen: { spec, identity, exit, outOfMemory, early: state.phase === 'STARTING', strays } };
+    lastEnd.note({ runId, spec, identity, from: begin }, exit, state.phase, at() - state.startedAt);
     if (spec.stop.killScope === 'process') world.trees.forget(runId);
   }
 
   /** Says why it ended, as far as that can be found out; its next start does not wait for that. */
   async function explain(): Promise<void> {
-    if (end === undefined || state.phase === 'STOPPING' || state.phase === 'STOPPED') return;
-    const { runId: run, from, seen } = end;
-    const rests = state.phase === 'FATAL' || state.phase === 'EXITED';
-    const repeats = seen.exit.code !== 0 && (rests || (state.phase === 'BACKOFF' && state.ends >= endsTold));
-    if (repeats) await output.settle();
-    if (released) return;
-    const text = explainEnd({ ...seen, lines: repeats ? lastLines(from) : [] });
-    if (text === undefined) return;
-    const isNews = text !== toldEnd;
-    toldEnd = text;
+    const found = await lastEnd.explain(() => state, streams);
+    if (found === undefined || released) return;
+    const { text, isNews, waited, runId: run } = found;
     // By the time its lines are there it may have been started again: then what it is doing now has another reason.
-    if (!repeats || run === runId) dispatch({ type: 'explained', text, isNews, at: at() });
+    if (!waited || run === runId) dispatch({ type: 'explained', text, isNews, at: at() });
     else if (isNews) world.record('instance.explained', spec.id, text);
   }
 
   const notExplained = ({ message }: Error): void =>
     world.record('instance.explained', spec.id, `why it ended cannot be found out: ${message}`);
-
-  /** The last it wrote, in the order in which it came. */
-  function lastLines(from: ReadonlyMap<string, Place | undefined>): string[] {
-    const lines = streams().flatMap(({ file }) => {
-      const first = from.get(file);
-      const last = output.place(file, { lines: linesRead });
-      const place = first !== undefined && last !== undefined && first.inode === last.inode && first.offset > last.offset ? first : last;
-      return output.read(file, place, true).lines;
-    });
-    return lines.toSorted((a, b) => a.timeMs - b.timeMs).map(({ text }) => text);
-  }
 
   function probe(): void {
     unprobe();

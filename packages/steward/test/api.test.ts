@@ -360,7 +360,9 @@ test('people, programs and pages of other sites', async (t) => {
     assert.equal((await remote({}, 'restart', 'web')).code, 0);
     const forbidden = await remote({}, 'down');
     assert.deepEqual([forbidden.code, /api\/forbidden/.test(forbidden.err)], [2, true]);
-    assert.equal((await remote({ STEWARD_CA: '' }, 'ps')).code, 3, 'an authority nobody told of is not believed');
+    const unknown = await remote({ STEWARD_CA: '' }, 'ps');
+    assert.equal(unknown.code, 3, 'an authority nobody told of is not believed');
+    assert.match(unknown.err, /no Steward answers at https:.*certificate.*\$STEWARD_CA/s);
     assert.equal((await remote({}, 'upgrade-daemon')).code, 2, 'that is for the machine itself');
   });
 

@@ -198,7 +198,22 @@ async function runCommand(entry: CommandEntry, words: readonly string[], io: Io)
   const state = stateFolderAt(values.state as string | undefined);
   const target = targetOf(values, io.env, state);
   if ('url' in target && command.here) throw usageError(command, `${command.name} is done on the machine itself, not by --url`);
-  return command.run({ values, positionals, io, state, client: createClient(target) });
+  try {
+    return await command.run({ values, positionals, io, state, client: createClient(target) });
+  } catch (error) {
+    if (!(error instanceof Unreachable && 'url' in target)) throw error;
+    io.err(unreachable(target.url, error));
+    return 3;
+  }
+}
+
+/** What keeps a Steward elsewhere from answering. */
+function unreachable(url: string, { message }: Unreachable): string {
+  const code: ErrorCode = 'cli/no-daemon';
+  const hint = /certificate|self-signed/.test(message)
+    ? '\n  With `tls: internal`, put what `steward ca` prints there into a file, and its name into $STEWARD_CA.'
+    : '';
+  return `no Steward answers at ${url}: ${message}  [${code}]${hint}`;
 }
 
 /** Says what went wrong; the exit code that goes with it. */

@@ -244,12 +244,16 @@ function countMoved(id: string, moved: number): void {
 
 /** Moves what is there; bytes moved or dropped, 0 when the pipe is empty. Never throws. */
 function drain(stream: Stream): number {
-  pullCommands(); // what is said of runs is said before their bytes come
+  // What is said of runs is said before their bytes come: whoever wrote what is there now is known once this is read. What comes
+  // meanwhile may be the next run's, and waits for the next time.
+  const there = waitingBytes(stream.pipe);
+  pullCommands();
   const nowMs = Date.now();
   try {
     const sink = openedSink(stream, nowMs);
     if (stream.droppedBytes > 0) ownUp(stream, nowMs);
-    const most = turns.has(stream.spec.id) ? Math.min(roundBytes, heedTurns(stream, sink, nowMs)) : roundBytes;
+    const most = Math.min(there, roundBytes, turns.has(stream.spec.id) ? heedTurns(stream, sink, nowMs) : roundBytes);
+    if (most === 0) return 0;
     const moved = sink.take(stream.pipe, most, nowMs, stream.writer);
     if (moved === -EAGAIN || moved === 0) return 0;
     if (moved < 0) return drop(stream, moved);

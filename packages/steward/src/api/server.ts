@@ -2,9 +2,17 @@
  * The operations of the contract as an HTTP server, for one face: the control socket, or addresses that others reach. Each request
  * goes the same way: who asks → may they → told to the audit trail → done → answered, and the trail hears how it ended.
  */
+
+import AjvCompiler from '@fastify/ajv-compiler';
 import { type OperationName, operations } from '@steward/sdk/contract/contract';
 import type { Input, Operation } from '@steward/sdk/contract/operation';
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import Fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifySchema,
+  type FastifySchemaCompiler,
+} from 'fastify';
 import { StewardError } from '../errors.ts';
 import { version } from '../version.ts';
 import { authorize } from './authorize.ts';
@@ -62,16 +70,23 @@ function addOperation(app: FastifyInstance, operation: Operation, handler: Handl
   const { method, path, params, query, body } = operation;
   const known = () => rooms.supervisor.views().map(({ spec }) => spec);
 
-  async function work(input: Input<Operation>, caller: Caller, key: string | undefined): Promise<Answered> {
-    const answer = async (): Promise<Answered> => ({ status: 200, answer: JSON.stringify(await (handler as Plain)(input, caller)) });
-    if (key === undefined || method === 'GET') return answer();
+  /** What the operation answers; for a request that came before with its key, what that was answered. */
+  async function work(input: Input<Operation>, caller: Caller, key: string | undefined): Promise<unknown> {
+    if (key === undefined || method === 'GET') return (handler as Plain)(input, caller);
     if (operation.shownOnce)
       throw new StewardError(
         'api/bad-request',
         `${operation.name} takes no Idempotency-Key: what it answers is shown once and kept nowhere`,
         { status: 400 },
       );
-    return repeats.once(`${caller.subject.kind} ${caller.subject.name}`, key, { operation: operation.name, input }, answer);
+    const first = async (): Promise<Answered> => ({ status: 200, answer: JSON.stringify(await (handler as Plain)(input, caller)) });
+    const { answer } = await repeats.once(
+      `${caller.subject.kind} ${caller.subject.name}`,
+      key,
+      { operation: operation.name, input },
+      first,
+    );
+    return JSON.parse(answer);
   }
 
   async function answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
@@ -86,11 +101,11 @@ function addOperation(app: FastifyInstance, operation: Operation, handler: Handl
         tell.end();
         return reply;
       }
-      const { status, answer: text } = await work(input, caller, headerOf(request, 'idempotency-key'));
+      const value = await work(input, caller, headerOf(request, 'idempotency-key'));
       tell.end();
-      const value = JSON.parse(text) as Record<string, unknown>;
-      if (typeof value?.etag === 'string') reply.header('etag', `"${value.etag}"`);
-      return reply.code(status).send(face.dress?.(operation, value, reply) ?? value);
+      const { etag } = (value ?? {}) as { etag?: unknown };
+      if (typeof etag === 'string') reply.header('etag', `"${etag}"`);
+      return reply.send(face.dress?.(operation, value, reply) ?? value);
     } catch (error) {
       tell.end(asRefusal(error));
       throw error;
@@ -114,10 +129,36 @@ const pageSecurity = {
 
 /** The reference is for everybody: it says what there is, not what is here. */
 function addReference(app: FastifyInstance): void {
-  const document = openApi(version);
-  const page = referencePage(document as unknown as Document);
-  app.get('/openapi.json', async (_request, reply) => reply.send(document));
-  app.get('/reference', async (_request, reply) => reply.headers(pageSecurity).type('text/html; charset=utf-8').send(page));
+  let document: unknown;
+  let page: string | undefined;
+  const made = (): unknown => {
+    document ??= openApi(version); // most daemons are never asked
+    return document;
+  };
+  app.get('/openapi.json', async (_request, reply) => reply.send(made()));
+  app.get('/reference', async (_request, reply) => {
+    page ??= referencePage(made() as Document);
+    return reply.headers(pageSecurity).type('text/html; charset=utf-8').send(page);
+  });
+}
+
+/**
+ * Checks of inputs are made when they are first needed: those of all operations would take a tenth of a second at each start of the
+ * daemon, and most are never asked for.
+ */
+function checkLater(): FastifySchemaCompiler<FastifySchema> {
+  const compile = AjvCompiler()({}, { customOptions: { coerceTypes: true, allErrors: false, strict: false } });
+  return (route) => {
+    let made: ReturnType<typeof compile> | undefined;
+    const check = (data: unknown): unknown => {
+      made ??= compile(route as Parameters<typeof compile>[0]);
+      const fits = made(data);
+      check.errors = made.errors;
+      return fits;
+    };
+    check.errors = undefined as unknown;
+    return check as ReturnType<FastifySchemaCompiler<FastifySchema>>;
+  };
 }
 
 /** Not listening yet. */
@@ -127,8 +168,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
     requestTimeout: 0,
     connectionTimeout: 0,
     forceCloseConnections: true,
-    ajv: { customOptions: { coerceTypes: true, allErrors: false, strict: false } },
   });
+  app.setValidatorCompiler(checkLater());
   app.setErrorHandler((error, _request, reply) => {
     const refusal = asRefusal(error);
     if (refusal.code === 'api/internal') options.onError(error);

@@ -1,28 +1,11 @@
 /** What the audit trail is told of requests: who wanted what done to what, and how it ended. Secrets are left out here. */
 import type { Operation } from '@steward/sdk/contract/operation';
+import type { Audit } from '../audit/audit.ts';
 import type { StewardError } from '../errors.ts';
-import type { Subject } from '../identity/identity.ts';
 import type { Caller } from './handlers.ts';
 
-/** What is written down of a request. */
-export interface TrailEntry {
-  readonly as: Subject['kind'];
-  readonly who: string;
-  readonly via: string;
-  readonly from: string;
-  readonly action: string;
-  readonly object: string;
-  readonly details: Readonly<Record<string, unknown>>;
-}
-
-export type Outcome = 'done' | 'refused' | 'failed';
-
-/** Where it is written down: the audit trail. */
-export interface Ledger {
-  /** Written before it is done; the function given back writes what came of it. */
-  begin(entry: TrailEntry): (result: Outcome, reason?: string) => void;
-  note(entry: TrailEntry & { readonly result: Outcome; readonly reason?: string }): void;
-}
+/** Where it is written down: before it is done, and what came of it. */
+export type Ledger = Pick<Audit, 'begin' | 'note'>;
 
 /** One request on its way. */
 export interface Told {

@@ -1,5 +1,6 @@
 /** The `api:` section: where people and programs on other machines reach Steward itself. */
 import { type Static, Type } from 'typebox';
+import { certificateFilesShape } from './site.ts';
 import { closed } from './vocabulary.ts';
 
 const address = Type.Union([Type.Integer({ minimum: 1, maximum: 65535 }), Type.String()]);
@@ -8,7 +9,7 @@ export const apiShape = closed(
   {
     listen: Type.Optional(
       Type.Union([address, Type.Array(address, { minItems: 1 })], {
-        description: 'Where the API and the console are served: ports or address:port. Default: 9443.',
+        description: 'Where the API is served: ports or address:port. Default: 9443.',
       }),
     ),
     hosts: Type.Optional(
@@ -18,23 +19,10 @@ export const apiShape = closed(
       }),
     ),
     tls: Type.Optional(
-      Type.Union(
-        [
-          Type.Enum(['internal', 'none'] as const),
-          closed(
-            {
-              cert: Type.String({ description: 'certificate file (PEM)' }),
-              key: Type.String({ description: 'key file (PEM)' }),
-              chain: Type.Optional(Type.String({ description: 'intermediate certificates (PEM) when they are not in `cert`' })),
-            },
-            'Your own certificate files.',
-          ),
-        ],
-        {
-          description:
-            'HTTPS: `internal` uses the local authority (`steward ca` prints it), or your own files. `none` is for addresses of this machine only, behind something that does HTTPS. Default: internal.',
-        },
-      ),
+      Type.Union([Type.Enum(['internal', 'none'] as const), certificateFilesShape], {
+        description:
+          'HTTPS: `internal` uses the local authority (`steward ca` prints it), or your own files. `none` is for addresses of this machine only, behind something that does HTTPS. Default: internal.',
+      }),
     ),
     requestsPerMinute: Type.Optional(
       Type.Integer({
@@ -44,6 +32,6 @@ export const apiShape = closed(
       }),
     ),
   },
-  'The API and the console for other machines: with sessions, tokens and roles. Without this section only the control socket answers.',
+  'The API for other machines: with sessions, tokens and roles. Without this section only the control socket answers.',
 );
 export type ApiSource = Static<typeof apiShape>;

@@ -4,23 +4,19 @@ import { sharedByRoutes } from './route.ts';
 import type { RouteSource, StepSource } from './step.ts';
 import { closed, duration, listOf, size, words } from './vocabulary.ts';
 
-const tlsShape = Type.Union(
-  [
-    Type.Enum(['internal', 'acme'] as const),
-    closed(
-      {
-        cert: Type.String({ description: 'certificate file (PEM)' }),
-        key: Type.String({ description: 'key file (PEM)' }),
-        chain: Type.Optional(Type.String({ description: 'intermediate certificates (PEM) when they are not in `cert`' })),
-      },
-      'Your own certificate files.',
-    ),
-  ],
+export const certificateFilesShape = closed(
   {
-    description:
-      'HTTPS: `internal` uses a local authority made once (`steward ca` prints it), `acme` fetches certificates and renews them (see `acme:`), or your own files.',
+    cert: Type.String({ description: 'certificate file (PEM)' }),
+    key: Type.String({ description: 'key file (PEM)' }),
+    chain: Type.Optional(Type.String({ description: 'intermediate certificates (PEM) when they are not in `cert`' })),
   },
+  'Your own certificate files.',
 );
+
+const tlsShape = Type.Union([Type.Enum(['internal', 'acme'] as const), certificateFilesShape], {
+  description:
+    'HTTPS: `internal` uses a local authority made once (`steward ca` prints it), `acme` fetches certificates and renews them (see `acme:`), or your own files.',
+});
 
 const listenShape = Type.Union(
   [

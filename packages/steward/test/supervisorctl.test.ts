@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { freePort, isRunning, kill, newPlace, type Outcome, type Place, run, until } from './harness.ts';
 
 const missing = existsSync('/usr/bin/supervisorctl') ? false : 'Debian package supervisor is not installed';
@@ -226,6 +227,21 @@ function post({ folder }: Both, side: Side, body: string, headers: Record<string
   });
 }
 
+/** How often a process went to sleep by itself so far. */
+const sleepsOf = (pid: number): string | undefined =>
+  /^voluntary_ctxt_switches:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
+
+/** Resolves when a process waits for something to come and does nothing else. A Ctrl-C in the middle of its work is told in other words than one while it waits. */
+async function untilItWaits(pid: number): Promise<void> {
+  let before = sleepsOf(pid);
+  for (let still = 0, looks = 0; still < 5 && looks < 100; looks++) {
+    await wait(40);
+    const now = sleepsOf(pid);
+    still = now === before ? still + 1 : 0;
+    before = now;
+  }
+}
+
 /** Runs `words` until it has printed `wanted`, then gets Ctrl-C; what it printed. */
 async function bounded(conf: string, words: readonly string[], wanted: RegExp): Promise<Outcome> {
   const child: ChildProcess = spawn('/usr/bin/supervisorctl', ['-c', conf, ...words], {
@@ -239,6 +255,7 @@ async function bounded(conf: string, words: readonly string[], wanted: RegExp): 
   const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
   try {
     await until(`${words.join(' ')} prints ${wanted}`, () => wanted.test(out));
+    await untilItWaits(child.pid as number);
   } finally {
     child.kill('SIGINT');
   }

@@ -58,7 +58,7 @@ function sayInvitation(call: Call, invitation: Invitation, what: string): number
       '',
       `  ${code}`,
       '',
-      `${person.name} sets a password with it: in the console, or here with \`steward user redeem\`.`,
+      `${person.name} sets a password with it: here with \`steward user redeem\`, or elsewhere by redeemInvitation of the API.`,
     ].join('\n'),
   );
 }

@@ -1,6 +1,7 @@
 /** One place where supervisorctl is answered: HTTP by Node, with limits on everything that a client could drag out. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Credentials, SupervisorctlListener } from '../../config/model.ts';
 import { isAuthorized, isFromBrowser } from './auth.ts';
 import { NoCall } from './xml.ts';
@@ -15,6 +16,8 @@ const idleMs = 120_000;
 /** A client that takes nothing of an answer for so long is let go. */
 const stallMs = 60_000;
 const mostConnections = 64;
+/** A wrong name or password is answered this late: all connections together guess no more than 64 times a second. */
+const guessMs = 1000;
 /** Logs that are followed at once, so that there are connections left for calls. */
 const mostFollowers = 32;
 
@@ -143,7 +146,11 @@ export function createCtlServer(
       await answer(request, response, controller.signal);
     } catch (error) {
       if (controller.signal.aborted) return;
-      if (error instanceof Refusal) return refuse(response, error.status, error.message);
+      if (error instanceof Refusal) {
+        const guessed = error.status === 401 && request.headers.authorization !== undefined;
+        if (guessed) await wait(guessMs, undefined, { signal: controller.signal, ref: false }).catch(() => {});
+        return refuse(response, error.status, error.message);
+      }
       if (error instanceof NoCall) return refuse(response, 400, error.message);
       onError(error);
       refuse(response, 500, 'something went wrong inside Steward; its log has the details');

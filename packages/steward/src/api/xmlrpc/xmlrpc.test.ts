@@ -105,10 +105,24 @@ test('where it listens follows what is wanted; what stays wanted is not touched'
     [(await ask({ port })).status, (await ask({ port }, 'u:x')).status, (await ask({ port }, 'u:p')).status],
     [401, 401, 200],
   );
-  for (let n = 0; n < 5; n++) await ask({ port }, 'u:x');
+  await Promise.all(Array.from({ length: 5 }, () => ask({ port }, 'u:x')));
   assert.deepEqual(denied, ['127.0.0.1'], 'who tries many is told once in a while');
   await rpc.listen([unix(b, { credentials: { username: 'u', password: 'p' } })]);
   assert.deepEqual([existsSync(a), await statusAt(b), (await ask({ port })).status], [false, 401, 0]);
+});
+
+test('a wrong password is answered a second late, and the right one at once', async (t) => {
+  const { folder, rpc } = placeFor(t);
+  const socketPath = join(folder, 'slow.sock');
+  await rpc.listen([unix(socketPath, { credentials: { username: 'ops', password: 'right' } })]);
+  const begun = performance.now();
+  const guesses = await Promise.all(['a', 'b', 'c'].map((guess) => ask({ socketPath }, `ops:${guess}`)));
+  assert.deepEqual(
+    guesses.map(({ status }) => status),
+    [401, 401, 401],
+  );
+  assert.ok(performance.now() - begun >= 990);
+  assert.equal((await ask({ socketPath }, 'ops:right')).status, 200);
 });
 
 test('the socket of a server that lives is left to it, and taken once it goes', async (t) => {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { ConfigText } from './config/read.ts';
+import { StewardError } from './errors.ts';
 import type { Store } from './store/store.ts';
 
 export interface AppliedConfig {
@@ -21,10 +22,25 @@ export interface ConfigHistory {
   /** Newest first, those before version `before`. */
   list(limit: number, before?: number): AppliedConfig[];
   /** Undefined when there is none, or it is no longer kept. */
-  texts(version: number): { readonly applied: AppliedConfig; readonly texts: readonly ConfigText[] } | undefined;
+  texts(version: number): KeptConfig | undefined;
 }
 
 const kept = 200;
+
+export interface KeptConfig {
+  readonly applied: AppliedConfig;
+  readonly texts: readonly ConfigText[];
+}
+
+/** @throws StewardError when there is no version of this number, or it is no longer kept. */
+export function keptVersion(history: ConfigHistory, version: number): KeptConfig {
+  const found = history.texts(version);
+  if (found !== undefined) return found;
+  throw new StewardError('api/unknown-version', `there is no version ${version} of the configuration`, {
+    status: 404,
+    hint: 'listConfigVersions has those that are kept.',
+  });
+}
 
 interface Row {
   readonly version: number;

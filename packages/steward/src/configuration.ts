@@ -1,9 +1,10 @@
 /** The configuration as text, on top of applying files: what is on the disk, writing it, its history. */
 import type { Plan } from '@steward/sdk/contract/system';
 import type { Configuration } from './api/api.ts';
+import { hasErrors } from './config/problem.ts';
 import type { ConfigText } from './config/read.ts';
 import { writeTexts } from './config-files.ts';
-import { type ConfigHistory, etagOf } from './config-history.ts';
+import { type ConfigHistory, etagOf, keptVersion } from './config-history.ts';
 import { StewardError } from './errors.ts';
 
 export interface ConfigurationOptions {
@@ -42,7 +43,7 @@ export function createConfiguration({ history, roots, read, plan, apply, inTurn 
   }
 
   function refuseErrors(found: Plan): void {
-    if (!found.problems.some(({ severity }) => severity === 'error')) return;
+    if (!hasErrors(found.problems)) return;
     throw new StewardError('config/errors', 'the texts have errors; nothing was changed', {
       status: 422,
       details: { problems: found.problems, problemsText: found.problemsText },
@@ -89,12 +90,7 @@ export function createConfiguration({ history, roots, read, plan, apply, inTurn 
       }),
     rollBack: (version, { by, replace = false }) =>
       inTurn(async () => {
-        const found = history.texts(version);
-        if (found === undefined)
-          throw new StewardError('api/unknown-version', `there is no version ${version} of the configuration`, {
-            status: 404,
-            hint: 'listConfigVersions has those that are kept.',
-          });
+        const found = keptVersion(history, version);
         return write(found.applied.roots, found.texts, by, replace);
       }),
   };

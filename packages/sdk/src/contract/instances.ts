@@ -59,6 +59,13 @@ const names = Type.Object({
   names: Type.Array(Type.String(), { minItems: 1, maxItems: 10_000, description: 'instance ids, service names, `group:*`, or `all`' }),
 });
 
+/** Lists that are whole unless a page of them is asked for. */
+const pageByName = {
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'at most so many. Default: all.' })),
+  after: Type.Optional(Type.String({ description: 'what the page before gave as `next`' })),
+};
+const nextName = Type.Optional(Type.String({ description: 'give it as `after` for the next page; absent on the last' }));
+
 const touched = Type.Object({ instances: Type.Array(instanceShape) });
 
 export const listInstances = operation({
@@ -72,12 +79,11 @@ export const listInstances = operation({
     names: Type.Optional(Type.String({ description: 'only these: names as in other operations, separated by commas' })),
     brief: Type.Optional(Type.Boolean({ description: 'leave out usage and last line' })),
     state: Type.Optional(Type.Unsafe<(typeof phases)[number]>({ enum: [...phases], description: 'only those in this state' })),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'at most so many. Default: all.' })),
-    after: Type.Optional(Type.String({ description: 'what the page before gave as `next`' })),
+    ...pageByName,
   }),
   answer: Type.Object({
     instances: Type.Array(instanceShape),
-    next: Type.Optional(Type.String({ description: 'give it as `after` for the next page; absent on the last' })),
+    next: nextName,
   }),
 });
 export const getInstance = operation({
@@ -117,12 +123,11 @@ export const listServices = operation({
   about: 'each',
   query: Type.Object({
     group: Type.Optional(Type.String({ description: 'only those of this group' })),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'at most so many. Default: all.' })),
-    after: Type.Optional(Type.String({ description: 'what the page before gave as `next`' })),
+    ...pageByName,
   }),
   answer: Type.Object({
     services: Type.Array(serviceInfoShape),
-    next: Type.Optional(Type.String({ description: 'give it as `after` for the next page; absent on the last' })),
+    next: nextName,
   }),
 });
 

@@ -1,6 +1,6 @@
 /** What the audit trail is told of requests: who wanted what done to what, and how it ended. Secrets are left out here. */
 import type { Operation } from '@steward/sdk/contract/operation';
-import type { Audit } from '../audit/audit.ts';
+import type { Audit, Deed } from '../audit/audit.ts';
 import type { StewardError } from '../errors.ts';
 import type { Caller } from './handlers.ts';
 
@@ -53,22 +53,25 @@ const isAboutRights = ({ status }: StewardError): boolean => status === 401 || s
 export function createTrail(audit: Ledger): Trail {
   return {
     open(operation, given, { subject, from, via }) {
-      const input = shown(operation, given);
-      // Who logs in is not known yet: what they say they are.
-      const claimed = subject.kind === 'nobody' && typeof input.name === 'string' ? input.name : subject.name;
-      const entry = { as: subject.kind, who: claimed, via, from, action: operation.name, object: objectOf(input), details: input };
+      // Most requests only read, and are not told.
+      const entry = (): Deed => {
+        const input = shown(operation, given);
+        // Who logs in is not known yet: what they say they are.
+        const who = subject.kind === 'nobody' && typeof input.name === 'string' ? input.name : subject.name;
+        return { as: subject.kind, who, via, from, action: operation.name, object: objectOf(input), details: input };
+      };
       const belongs = isAudited(operation);
       let finish: ReturnType<Ledger['begin']> | undefined;
       return {
         begin() {
-          if (belongs) finish = audit.begin(entry);
+          if (belongs) finish = audit.begin(entry());
         },
         end(refusal) {
           const result = refusal === undefined ? 'done' : refusal.status < 500 ? 'refused' : 'failed';
           const reason = refusal && `${refusal.code}: ${refusal.message}`;
           if (finish !== undefined) finish(result, reason);
           else if (refusal !== undefined && (belongs || isAboutRights(refusal)))
-            audit.note({ ...entry, result, ...(reason !== undefined && { reason }) });
+            audit.note({ ...entry(), result, ...(reason !== undefined && { reason }) });
         },
       };
     },

@@ -24,3 +24,6 @@ export function parseListen(given: string | number): ListenSpec | undefined {
   const address = parseAddress(given.replace(/^\*:/, '0.0.0.0:'));
   return address?.kind === 'tcp' ? { host: address.host, port: address.port } : undefined;
 }
+
+/** Names by which only this machine reaches itself. */
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host.replace(/^\[|\]$/g, ''));

@@ -1,6 +1,6 @@
 /** The `api:` section as written → where Steward itself is reached. Pure. */
 import { resolve } from 'node:path';
-import { parseListen } from './address.ts';
+import { isLoopback, parseListen } from './address.ts';
 import type { ApiSpec, ListenSpec } from './model.ts';
 import type { Pair } from './resolve-services.ts';
 import type { Scope } from './scope.ts';
@@ -8,8 +8,6 @@ import type { ApiSource } from './sections/api.ts';
 
 const standardPort = 9443;
 const standardRequests = 1200;
-
-const isThisMachine = ({ host }: ListenSpec): boolean => host !== undefined && /^(127\.|::1$|localhost$)/.test(host);
 
 function listensOf(scope: Scope, given: ApiSource['listen']): ListenSpec[] {
   const isList = Array.isArray(given);
@@ -24,7 +22,7 @@ function listensOf(scope: Scope, given: ApiSource['listen']): ListenSpec[] {
 
 function apiOf(scope: Scope, { listen, hosts, tls = 'internal', requestsPerMinute }: ApiSource): ApiSpec {
   const listens = listensOf(scope, listen);
-  const open = tls === 'none' ? listens.find((one) => !isThisMachine(one)) : undefined;
+  const open = tls === 'none' ? listens.find(({ host }) => host === undefined || !isLoopback(host)) : undefined;
   if (open !== undefined)
     scope.tell(
       '/api/tls',

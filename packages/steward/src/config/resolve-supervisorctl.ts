@@ -1,6 +1,6 @@
 /** The `supervisorctl:` sections of all files → the places where supervisorctl is answered. Pure. */
 import { isAbsolute, resolve } from 'node:path';
-import { parseListen } from './address.ts';
+import { isLoopback, parseListen } from './address.ts';
 import type { Credentials, SupervisorctlListener, TcpListener, UnixListener } from './model.ts';
 import type { Pair } from './resolve-services.ts';
 import type { Scope } from './scope.ts';
@@ -100,8 +100,6 @@ function unixOf(draft: Draft, { path, mode = '0700', owner, ...rest }: UnixSourc
   };
 }
 
-const isLoopback = (host: string | undefined): boolean => host !== undefined && /^(127\.|::1$|localhost$)/i.test(host);
-
 function tcpOf(draft: Draft, { address, ...rest }: TcpSource): TcpListener | undefined {
   const text = typeof address === 'number' ? String(address) : textOf(draft, 'address', address);
   const listen = parseListen(text);
@@ -110,7 +108,7 @@ function tcpOf(draft: Draft, { address, ...rest }: TcpSource): TcpListener | und
     draft.scope.tell(`${draft.pointer}/address`, 'config/listen', `"${text}" is no port and no address:port`, 'Write 127.0.0.1:9001.');
     return undefined;
   }
-  if (credentials === undefined) tellOpen(draft, text, isLoopback(listen.host));
+  if (credentials === undefined) tellOpen(draft, text, listen.host !== undefined && isLoopback(listen.host));
   return { kind: 'tcp', ...listen, ...(credentials && { credentials }) };
 }
 

@@ -19,7 +19,7 @@ import { createSecondFactors } from './second-factor.ts';
 import { createSessions, publicId, type Sessions } from './sessions.ts';
 import { createTokens, type Tokens } from './tokens.ts';
 
-export { type Grant, may, mayAnywhere, nobody, type Resource, type Subject, whole } from './may.ts';
+export { copyGrants, type Grant, may, mayAnywhere, nobody, type Resource, type Subject, whole } from './may.ts';
 export type { Person, Session, Token } from './records.ts';
 export { type Origin, publicId } from './sessions.ts';
 export { refuseUnwritten };

@@ -2,6 +2,7 @@
 import type { LoggedIn } from '@steward/sdk/contract/people';
 import { StewardError } from '../errors.ts';
 import { type Attempts, mostKnown } from './attempts.ts';
+import { copyGrants } from './may.ts';
 import type { Passwords } from './password.ts';
 import { isOutdated, passwordProblem } from './password.ts';
 import type { People } from './people.ts';
@@ -61,7 +62,7 @@ export function createLogin({ memory, people, sessions, attempts, passwords, sec
       session: id,
       csrf: sessions.csrfOf(session),
       name: person.name,
-      grants: grants.map(({ role, on }) => ({ role, ...(on && { on: [...on] }) })),
+      grants: copyGrants(grants),
       endsAt: sessions.info(session).endsAt,
     };
   }

@@ -3,6 +3,7 @@
  *
  *   subject (grants: a role, and on what) × right × resource → yes or no
  */
+import type { GrantInfo } from '@steward/sdk/contract/people';
 import { type Right, type Role, roles } from '@steward/sdk/contract/rights';
 
 /** A role, for everything or for some services, groups and sites: `service:web`, `group:shop`, `site:example.com`. */
@@ -10,6 +11,9 @@ export interface Grant {
   readonly role: Role;
   readonly on?: readonly string[] | undefined;
 }
+
+/** As they are told to others: a copy that nobody holds. */
+export const copyGrants = (grants: readonly Grant[]): GrantInfo[] => grants.map(({ role, on }) => ({ role, ...(on && { on: [...on] }) }));
 
 /** Who asks. */
 export interface Subject {

@@ -2,7 +2,7 @@
 import { type Invitation, type PersonInfo, personNamePattern } from '@steward/sdk/contract/people';
 import { StewardError } from '../errors.ts';
 import { hashOf, newCode } from './codes.ts';
-import type { Grant } from './may.ts';
+import { copyGrants, type Grant } from './may.ts';
 import type { Memory, Person } from './records.ts';
 import { grantsProblem, isReserved, leavesNoSuper } from './rules.ts';
 import type { Sessions } from './sessions.ts';
@@ -78,7 +78,7 @@ export function createPeople(memory: Memory, sessions: Sessions, tokens: Tokens,
 
   const info = (person: Person): PersonInfo => ({
     name: person.name,
-    grants: person.grants.map(({ role, on }) => ({ role, ...(on && { on: [...on] }) })),
+    grants: copyGrants(person.grants),
     disabled: person.disabled,
     hasPassword: person.password !== undefined,
     hasSecondFactor: person.secondFactor !== undefined,

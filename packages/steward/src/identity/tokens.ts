@@ -2,7 +2,7 @@
 import type { TokenInfo } from '@steward/sdk/contract/people';
 import { StewardError } from '../errors.ts';
 import { hashOf, isTokenForm, newToken } from './codes.ts';
-import type { Grant } from './may.ts';
+import { copyGrants, type Grant } from './may.ts';
 import type { Memory, Person, Token } from './records.ts';
 import { beyond } from './rules.ts';
 
@@ -111,7 +111,7 @@ export function createTokens({ tokens }: Memory, now: () => number): Tokens {
       id,
       name,
       person,
-      grants: grants.map(({ role, on }) => ({ role, ...(on && { on: [...on] }) })),
+      grants: copyGrants(grants),
       createdAt: new Date(createdMs).toISOString(),
       expiresAt: isoOr(expiresMs),
       usedAt: isoOr(usedMs),

@@ -1,7 +1,6 @@
 /** The configuration as text, and its history. */
 import type { ConfigVersion } from '@steward/sdk/contract/config';
-import type { AppliedConfig } from '../../config-history.ts';
-import { StewardError } from '../../errors.ts';
+import { type AppliedConfig, keptVersion } from '../../config-history.ts';
 import type { Handlers, Rooms } from '../handlers.ts';
 
 const standardPage = 50;
@@ -30,12 +29,7 @@ export function configHandlers({
       return { versions: found.slice(0, limit).map(described), ...(next !== undefined && { next }) };
     },
     getConfigVersion({ params: { version } }) {
-      const found = history.texts(version);
-      if (found === undefined)
-        throw new StewardError('api/unknown-version', `there is no version ${version} of the configuration`, {
-          status: 404,
-          hint: 'listConfigVersions has those that are kept.',
-        });
+      const found = keptVersion(history, version);
       return { ...described(found.applied), roots: [...found.applied.roots], files: found.texts.map((text) => ({ ...text })) };
     },
     rollBackConfig: ({ params, body }, { subject }) =>

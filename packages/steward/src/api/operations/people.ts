@@ -1,6 +1,7 @@
 /** Logging in, one's own password, second factor, sessions and tokens, and the people themselves. */
 import { StewardError } from '../../errors.ts';
 import {
+  copyGrants,
   type Identity,
   may,
   type Origin,
@@ -92,12 +93,11 @@ const own = ({
     const name = personOf(subject);
     const { secondFactor } = name === undefined ? {} : identity.people.get(name);
     const session = id === undefined ? undefined : identity.sessions.find(id);
-    const copied = (grants: typeof subject.grants) => grants.map(({ role, on }) => ({ role, ...(on && { on: [...on] }) }));
     return {
       kind: subject.kind as 'local' | 'person' | 'token',
       name: subject.name,
-      grants: copied(subject.grants),
-      ...(subject.within && { within: copied(subject.within) }),
+      grants: copyGrants(subject.grants),
+      ...(subject.within && { within: copyGrants(subject.within) }),
       hasSecondFactor: secondFactor !== undefined,
       recoveryCodes: secondFactor?.recovery.length ?? 0,
       ...(session && { csrf: identity.sessions.csrfOf(session), endsAt: identity.sessions.info(session).endsAt }),

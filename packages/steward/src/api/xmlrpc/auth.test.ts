@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { isAuthorized, isFromBrowser, isLoopback } from './auth.ts';
+import { isLoopback } from '../../config/address.ts';
+import { isAuthorized, isFromBrowser } from './auth.ts';
 
 const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
 
@@ -31,4 +32,5 @@ test('pages of browsers are known by where they come from, and by the name they 
     assert.equal(isFromBrowser({ host }), true, host);
   assert.equal(isFromBrowser({ host: 'localhost', origin: 'null' }), true);
   assert.equal(isLoopback('0.0.0.0'), false);
+  assert.equal(isLoopback('127.example.com'), false);
 });

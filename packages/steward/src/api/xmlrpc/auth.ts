@@ -1,5 +1,6 @@
 /** Who a request comes from: Basic authentication (RFC 7617) as supervisord has it, with passwords in plain or as {SHA}. Pure. */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { isLoopback } from '../../config/address.ts';
 import type { Credentials } from '../../config/model.ts';
 
 /** Equal, in a time that tells nothing of where they differ, nor of their lengths. */
@@ -26,9 +27,6 @@ export function isAuthorized(header: string | undefined, { username, password }:
   const isUser = isSame(text.slice(0, colon), username);
   return fits(text.slice(colon + 1), password) && isUser;
 }
-
-/** Names by which only this machine reaches itself. */
-export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host.replace(/^\[|\]$/g, ''));
 
 /**
  * Whether a page in a browser may have made the request: it would act with nothing but being on this machine. supervisorctl says
